@@ -1,0 +1,11 @@
+-- Cancels a job that is not running: it moves to history, kept for $2 seconds.
+WITH cancelled AS (
+    DELETE FROM postrider.job WHERE id = $1 AND NOT running RETURNING *
+)
+INSERT INTO postrider.job_history (
+    id, run_at, created_at, attempted_at, finished_at, attempted_by, expires_on, claim, attempt, max_attempts,
+    priority, losses, state, queue, kind, args, errors, unique_key)
+SELECT id, run_at, created_at, attempted_at, now(), attempted_by, postrider.expires_on($2), claim, attempt, max_attempts,
+       priority, losses, 'cancelled', queue, kind, args, errors, unique_key
+FROM cancelled
+RETURNING id

@@ -1,0 +1,2 @@
+-- The clock that decides about jobs, as of this transaction.
+SELECT now()

@@ -1,0 +1,1 @@
+DELETE FROM postrider.worker WHERE id = $1

@@ -1,0 +1,1 @@
+ALTER TABLE postrider.job_history DETACH PARTITION postrider.{partition} CONCURRENTLY

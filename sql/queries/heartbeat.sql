@@ -1,0 +1,7 @@
+-- Renews a lease; $2 tells whether the worker holds its session lock. No row means that the
+-- worker was given up.
+UPDATE postrider.worker
+SET heartbeat_at = clock_timestamp(),
+    server_started_at = CASE WHEN $2 THEN pg_postmaster_start_time() END
+WHERE id = $1
+RETURNING heartbeat_at

@@ -1,0 +1,1 @@
+SELECT postrider.make_history_partition($1)

@@ -1,0 +1,15 @@
+-- Brings a finished job back with a fresh budget. Its claim goes on rising, so that whoever ran it
+-- before stays fenced off.
+WITH taken AS (
+    DELETE FROM postrider.job_history WHERE id = $1 RETURNING *
+),
+brought_back AS (
+    INSERT INTO postrider.job (
+        id, run_at, created_at, attempted_at, attempted_by, claim, attempt, max_attempts,
+        priority, queue, kind, args, errors, unique_key)
+    SELECT id, now(), created_at, attempted_at, attempted_by, claim, 0, max_attempts,
+           priority, queue, kind, args, errors, unique_key
+    FROM taken
+    RETURNING id, queue, run_at
+)
+SELECT id, postrider.announce(queue, run_at) AS announced FROM brought_back

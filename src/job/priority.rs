@@ -1,0 +1,39 @@
+//! How urgent a job is.
+
+use crate::Error;
+
+/// Priority of a job within its queue: a lower number is claimed first.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Priority {
+    /// 1: before all others.
+    Urgent = 1,
+    /// 2: the default.
+    #[default]
+    Normal = 2,
+    /// 3: after normal work.
+    Low = 3,
+    /// 4: when nothing else waits.
+    Idle = 4,
+}
+
+impl Priority {
+    /// The number, 1 to 4.
+    #[must_use]
+    pub fn number(self) -> i16 {
+        self as i16
+    }
+}
+
+impl TryFrom<i64> for Priority {
+    type Error = Error;
+
+    fn try_from(number: i64) -> Result<Self, Error> {
+        match number {
+            1 => Ok(Self::Urgent),
+            2 => Ok(Self::Normal),
+            3 => Ok(Self::Low),
+            4 => Ok(Self::Idle),
+            other => Err(Error::invalid("priority", format!("is {other}, not 1 to 4"))),
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The states of a job.
+//!
+//! ```text
+//!              ┌────────────── snoozed, given back ─────────────┐
+//!              ▼                                                │
+//! enqueue ─▶ scheduled ──(run_at passes)──▶ available ─claim─▶ running ─▶ completed
+//!                                                 ▲             │   │
+//!                                  (attempt lost) │      failed │   ├────▶ cancelled
+//!                                                 │             ▼   │
+//!                                              retryable ◀──────┘   └────▶ discarded
+//!                                                 └──────claim──▶ running
+//! ```
+//!
+//! State is not stored for an unfinished job: it follows from the row.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::Error;
+
+/// The state of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Waiting for its `run_at`.
+    Scheduled,
+    /// Due, waiting for a worker.
+    Available,
+    /// Claimed by a worker.
+    Running,
+    /// Waiting after a failed attempt, due or not.
+    Retryable,
+    /// Finished well.
+    Completed,
+    /// Finished because somebody asked for it.
+    Cancelled,
+    /// Finished because its last attempt failed, or it failed for good.
+    Discarded,
+}
+
+impl State {
+    /// All states, in the order of a job's life.
+    pub const ALL: [Self; 7] = [
+        Self::Scheduled,
+        Self::Available,
+        Self::Running,
+        Self::Retryable,
+        Self::Completed,
+        Self::Cancelled,
+        Self::Discarded,
+    ];
+
+    /// The name, as in SQL, JSON and the command line.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Scheduled => "scheduled",
+            Self::Available => "available",
+            Self::Running => "running",
+            Self::Retryable => "retryable",
+            Self::Completed => "completed",
+            Self::Cancelled => "cancelled",
+            Self::Discarded => "discarded",
+        }
+    }
+
+    /// Whether a job in this state will never run again by itself.
+    #[must_use]
+    pub fn is_finished(self) -> bool {
+        matches!(self, Self::Completed | Self::Cancelled | Self::Discarded)
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for State {
+    type Err = Error;
+
+    fn from_str(name: &str) -> Result<Self, Error> {
+        Self::ALL.into_iter().find(|state| state.as_str() == name).ok_or_else(|| {
+            let names = Self::ALL.map(Self::as_str).join(", ");
+            Error::invalid("state", format!("{name:?} is none of {names}"))
+        })
+    }
+}

@@ -1,0 +1,80 @@
+//! Retry, cancel, pause, resume.
+
+use crate::database::Queryable;
+use crate::job::{JobId, JobRecord, State, check_queue};
+use crate::worker::Retention;
+use crate::{Error, store};
+
+/// How often to look again at a job that moved between two statements.
+const LOOKS: u32 = 5;
+
+/// Makes a waiting job due now, or brings a finished one back with a fresh budget.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Forbidden`] while it is running; [`Error::KeyTaken`] where
+/// another unfinished job now has its unique key.
+pub async fn retry(client: &impl Queryable, id: JobId) -> Result<JobRecord, Error> {
+    for _ in 0..LOOKS {
+        let found = store::control::retry_unfinished(client.raw(), id).await?
+            || match store::control::retry_finished(client.raw(), id).await {
+                Ok(found) => found,
+                Err(error) => return Err(key_taken(client, id, error).await),
+            };
+        let job = store::lookup::find_job(client.raw(), id).await?.ok_or(Error::NotFound(id))?;
+        if found {
+            return Ok(job);
+        }
+        if job.state == State::Running {
+            return Err(Error::Forbidden { id, state: job.state, verb: "retried" });
+        }
+    }
+    Err(Error::NotFound(id))
+}
+
+/// Cancels a waiting job at once, or asks the worker of a running one to stop it.
+///
+/// # Errors
+/// [`Error::NotFound`]; [`Error::Forbidden`] when it has finished.
+pub async fn cancel(client: &impl Queryable, id: JobId) -> Result<JobRecord, Error> {
+    let retention = Retention::default().cancelled_seconds();
+    for _ in 0..LOOKS {
+        let found = store::control::cancel_waiting(client.raw(), id, retention).await?
+            || store::control::cancel_running(client.raw(), id).await?;
+        let job = store::lookup::find_job(client.raw(), id).await?.ok_or(Error::NotFound(id))?;
+        if found {
+            return Ok(job);
+        }
+        if job.state.is_finished() {
+            return Err(Error::Forbidden { id, state: job.state, verb: "cancelled" });
+        }
+    }
+    Err(Error::NotFound(id))
+}
+
+/// Stops the claiming of a queue's jobs, everywhere; running ones go on. Lasts until
+/// [`resume`], also over restarts.
+///
+/// # Errors
+/// [`Error::Invalid`] for a bad name, [`Error::Database`].
+pub async fn pause(client: &impl Queryable, queue: &str) -> Result<(), Error> {
+    check_queue(queue)?;
+    store::control::pause_queue(client.raw(), queue).await
+}
+
+/// Undoes [`pause`].
+///
+/// # Errors
+/// As [`pause`].
+pub async fn resume(client: &impl Queryable, queue: &str) -> Result<(), Error> {
+    check_queue(queue)?;
+    store::control::resume_queue(client.raw(), queue).await
+}
+
+async fn key_taken(client: &impl Queryable, id: JobId, error: Error) -> Error {
+    let Error::Database(cause) = &error else { return error };
+    if cause.as_db_error().and_then(|db| db.constraint()) != Some("job_unique_key") {
+        return error;
+    }
+    let unique_key = store::lookup::unique_key_of(client.raw(), id).await.ok().flatten().unwrap_or_default();
+    Error::KeyTaken { id, unique_key }
+}

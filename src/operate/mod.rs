@@ -1,0 +1,12 @@
+//! Looking at jobs and steering them: what an operator does, from the command line or over HTTP.
+//!
+//! Promises: no list and no figure ever counts or holds more than it shows; pages have stable
+//! cursors; every change is refused with a reason where a job's state forbids it.
+
+mod control;
+mod list;
+mod stats;
+
+pub use control::{cancel, pause, resume, retry};
+pub use list::{FailedFilter, ListFilter, failed, find, list};
+pub use stats::{Count, QueueStats, stats};

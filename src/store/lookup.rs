@@ -1,0 +1,117 @@
+//! Reading jobs and figures.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Type;
+use tokio_postgres::{GenericClient, Row};
+
+use super::sql;
+use crate::Error;
+use crate::job::{JobId, JobRecord, State, StoredJson};
+use crate::operate::{Count, FailedFilter, ListFilter, QueueStats};
+
+/// The most that a figure of `stats` says.
+const COUNT_CAP: i64 = 10_000;
+
+pub(crate) async fn find_job(client: &impl GenericClient, id: JobId) -> Result<Option<JobRecord>, Error> {
+    let row = client.query_typed_opt(sql!("find_job"), &[(&id, Type::INT8)]).await?;
+    row.map(|row| job_record(&row)).transpose()
+}
+
+pub(crate) async fn list_jobs(client: &impl GenericClient, filter: &ListFilter) -> Result<Vec<JobRecord>, Error> {
+    let state = filter.state.map(State::as_str);
+    let rows = client
+        .query_typed(
+            sql!("list_jobs"),
+            &[
+                (&state, Type::TEXT),
+                (&filter.kind, Type::TEXT),
+                (&filter.queue, Type::TEXT),
+                (&filter.after, Type::INT8),
+                (&i64::from(filter.limit), Type::INT8),
+            ],
+        )
+        .await?;
+    rows.iter().map(job_record).collect()
+}
+
+/// The failed jobs, each with the time of its failure.
+pub(crate) async fn list_failed(
+    client: &impl GenericClient,
+    filter: &FailedFilter,
+) -> Result<Vec<(DateTime<Utc>, JobRecord)>, Error> {
+    let since = filter.since.map(|since| since.as_secs_f64());
+    let retryable = filter.state != Some(State::Discarded);
+    let discarded = filter.state != Some(State::Retryable);
+    let (after_time, after_id) = filter.after.map_or((None, None), |(time, id)| (Some(time), Some(id)));
+    let rows = client
+        .query_typed(
+            sql!("list_failed"),
+            &[
+                (&filter.kind, Type::TEXT),
+                (&filter.queue, Type::TEXT),
+                (&since, Type::FLOAT8),
+                (&retryable, Type::BOOL),
+                (&discarded, Type::BOOL),
+                (&after_time, Type::TIMESTAMPTZ),
+                (&after_id, Type::INT8),
+                (&i64::from(filter.limit), Type::INT8),
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((row.try_get("failed_at")?, job_record(row)?))).collect()
+}
+
+pub(crate) async fn queue_stats(client: &impl GenericClient) -> Result<Vec<QueueStats>, Error> {
+    let rows = client.query_typed(sql!("queue_stats"), &[]).await?;
+    rows.iter()
+        .map(|row| {
+            let cut_short: bool = row.try_get("cut_short")?;
+            let count = |column: &str| -> Result<Count, Error> {
+                let found: i64 = row.try_get(column)?;
+                Ok(Count { value: found.min(COUNT_CAP), capped: found > COUNT_CAP })
+            };
+            Ok(QueueStats {
+                queue: row.try_get("queue")?,
+                available: count("available")?,
+                running: count("running")?,
+                scheduled: count("scheduled")?,
+                retryable: count("retryable")?,
+                cut_short,
+                oldest_waiting_seconds: row.try_get("oldest_waiting_seconds")?,
+                workers: row.try_get("workers")?,
+                paused: row.try_get("paused")?,
+            })
+        })
+        .collect()
+}
+
+fn job_record(row: &Row) -> Result<JobRecord, Error> {
+    let json = |column: &str| -> Result<_, Error> {
+        let stored: StoredJson = row.try_get(column)?;
+        stored.into_raw().map_err(|error| Error::invalid("args", format!("stored in job is not JSON: {error}")))
+    };
+    let state: &str = row.try_get("state")?;
+    Ok(JobRecord {
+        id: row.try_get("id")?,
+        kind: row.try_get("kind")?,
+        queue: row.try_get("queue")?,
+        priority: row.try_get("priority")?,
+        state: state.parse()?,
+        args: json("args")?,
+        attempt: row.try_get("attempt")?,
+        max_attempts: row.try_get("max_attempts")?,
+        run_at: row.try_get("run_at")?,
+        created_at: row.try_get("created_at")?,
+        attempted_at: row.try_get("attempted_at")?,
+        attempted_by: row.try_get("attempted_by")?,
+        finished_at: row.try_get("finished_at")?,
+        error: row.try_get("error")?,
+        errors: json("errors")?,
+    })
+}
+
+/// The unique key that a finished job had.
+pub(crate) async fn unique_key_of(client: &impl GenericClient, id: JobId) -> Result<Option<String>, Error> {
+    let row = client.query_typed_opt(sql!("unique_key_of"), &[(&id, Type::INT8)]).await?;
+    Ok(row.map(|row| row.try_get(0)).transpose()?.flatten())
+}

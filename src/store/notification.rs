@@ -1,0 +1,59 @@
+//! The text of a notification: a hint, never data that matters.
+
+use std::str::FromStr;
+
+/// The channel on which workers listen.
+pub(crate) const CHANNEL: &str = "postrider";
+
+/// What a notification tells.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Notification {
+    /// A job of the queue is due.
+    Wake { queue: String },
+    /// A job of the queue will be due at this time, in ms since 1970 by the database's clock.
+    Due { queue: String, at_ms: i64 },
+    /// Somebody asked for a running job to be cancelled.
+    Cancel,
+}
+
+/// A notification that none of our functions writes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Unknown;
+
+impl FromStr for Notification {
+    type Err = Unknown;
+
+    fn from_str(payload: &str) -> Result<Self, Unknown> {
+        let (verb, rest) = payload.split_once(' ').unwrap_or((payload, ""));
+        match verb {
+            "wake" if !rest.is_empty() => Ok(Self::Wake { queue: rest.to_owned() }),
+            "due" => {
+                let (at, queue) = rest.split_once(' ').ok_or(Unknown)?;
+                let at_ms = at.parse().map_err(|_| Unknown)?;
+                Ok(Self::Due { queue: queue.to_owned(), at_ms })
+            }
+            "cancel" if rest.is_empty() => Ok(Self::Cancel),
+            _ => Err(Unknown),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn what_the_sql_functions_write_is_read() {
+        assert_eq!("wake default".parse(), Ok(Notification::Wake { queue: "default".into() }));
+        assert_eq!("due 17 a/b".parse(), Ok(Notification::Due { queue: "a/b".into(), at_ms: 17 }));
+        assert_eq!("cancel".parse(), Ok(Notification::Cancel));
+    }
+
+    proptest! {
+        #[test]
+        fn anything_else_is_refused_without_a_panic(payload in any::<String>()) {
+            let _ = payload.parse::<Notification>();
+        }
+    }
+}
