@@ -1,0 +1,66 @@
+//! A fresh database for each test, in the cluster that `TEST_DATABASE_URL` names.
+
+use postrider::Database;
+use postrider::database::MigrationSet;
+use tokio_postgres::{Config, NoTls};
+use uuid::Uuid;
+
+/// A database of its own, dropped at the end.
+pub struct TestDatabase {
+    /// For processes under test.
+    pub url: String,
+    /// For the test itself.
+    pub database: Database,
+    admin_url: String,
+    name: String,
+}
+
+impl TestDatabase {
+    /// With the schema of queue and app.
+    pub async fn new() -> Self {
+        let fresh = Self::empty().await;
+        fresh.database.migrate(MigrationSet::Queue).await.expect("queue migrations");
+        fresh.database.migrate(MigrationSet::App).await.expect("app migrations");
+        fresh
+    }
+
+    /// With nothing in it.
+    pub async fn empty() -> Self {
+        let admin_url = std::env::var("TEST_DATABASE_URL")
+            .expect("TEST_DATABASE_URL names no cluster: run the tests with scripts/test");
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        run_admin(&admin_url, &format!("CREATE DATABASE {name}")).await;
+        let (server, _) = admin_url.rsplit_once('/').expect("a URL that ends in a database name");
+        let url = format!("{server}/{name}");
+        let database = Database::from_url(&url).expect("a good URL");
+        Self { url, database, admin_url, name }
+    }
+
+    /// A plain connection, for looking at tables from outside.
+    pub async fn connect(&self) -> tokio_postgres::Client {
+        let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.expect("connect");
+        tokio::spawn(connection);
+        client
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        let (admin_url, name) = (self.admin_url.clone(), self.name.clone());
+        // A runtime of its own, because the test's may be on its way out.
+        let dropper = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("runtime");
+            runtime.block_on(run_admin(&admin_url, &format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)")));
+        });
+        let _ = dropper.join();
+    }
+}
+
+async fn run_admin(url: &str, statement: &str) {
+    let config: Config = url.parse().expect("a good TEST_DATABASE_URL");
+    let (client, connection) = config.connect(NoTls).await.expect("the test cluster");
+    let connection = tokio::spawn(connection);
+    client.batch_execute(statement).await.unwrap_or_else(|error| panic!("{statement}: {error:?}"));
+    drop(client);
+    let _ = connection.await;
+}
