@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -24,11 +25,19 @@ pub(super) struct Executor<S> {
     registry: Registry<S>,
     state: Arc<S>,
     finisher: mpsc::Sender<Ended>,
+    abandoned: CancellationToken,
 }
 
 impl<S: Send + Sync + 'static> Executor<S> {
-    pub fn new(shared: Arc<Shared>, registry: Registry<S>, state: Arc<S>, finisher: mpsc::Sender<Ended>) -> Self {
-        Self { shared, registry, state, finisher }
+    /// Once `abandoned` is cancelled, handlers are dropped where they stand and nothing is recorded.
+    pub fn new(
+        shared: Arc<Shared>,
+        registry: Registry<S>,
+        state: Arc<S>,
+        finisher: mpsc::Sender<Ended>,
+        abandoned: CancellationToken,
+    ) -> Self {
+        Self { shared, registry, state, finisher, abandoned }
     }
 
     /// Starts a claimed job. `claimed_by` is the worker id that the claim was made under.
@@ -56,7 +65,8 @@ impl<S: Send + Sync + 'static> Executor<S> {
         let span = tracing::info_span!(
             parent: None, "attempt", job_id = job.id, kind = handler.kind, attempt = job.attempt
         );
-        tokio::spawn(Arc::clone(self).attempt(handler, held, job).instrument(span));
+        let attempt = Arc::clone(self).attempt(handler, held, job).instrument(span);
+        tokio::spawn(self.abandoned.clone().run_until_cancelled_owned(attempt));
     }
 
     /// Returns a claimed job without having started it.
