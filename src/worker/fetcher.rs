@@ -91,8 +91,21 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         }
     }
 
-    /// Fetches until the shutdown begins.
-    pub async fn run(mut self, shutdown: Shutdown) {
+    /// Fetches until the shutdown begins. Answers whether all that it may have claimed is known.
+    pub async fn run(mut self, shutdown: Shutdown) -> bool {
+        self.fetch(&shutdown).await;
+        if self.unseen.is_none() {
+            return true;
+        }
+        // What has taken effect by now goes back at once. What may still do so does not, so the
+        // answer remains no.
+        if let Err(error) = self.settle().await {
+            tracing::warn!(%error, "jobs of a claim without an answer could not be given back");
+        }
+        false
+    }
+
+    async fn fetch(&mut self, shutdown: &Shutdown) {
         loop {
             self.take_wakes();
             let wanted = self.wanted();
@@ -115,7 +128,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 continue;
             }
             match self.claim(&wanted).await {
-                Ok(claimed) => self.accept(&wanted, claimed, &shutdown).await,
+                Ok(claimed) => self.accept(&wanted, claimed, shutdown).await,
                 Err(error) => {
                     tracing::warn!(%error, "claim failed; trying again");
                     self.session = None;
@@ -214,6 +227,16 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     async fn accept(&mut self, wanted: &[(usize, usize)], claimed: Claimed, shutdown: &Shutdown) {
         let worker = self.shared.lease.worker_id();
         let now = Instant::now();
+    /// As [`Self::give_back_unseen`], on a new connection.
+    async fn settle(&mut self) -> Result<(), Error> {
+        let settled = async {
+            let session = claim::open_session(&self.shared.database, self.shared.is_direct()).await?;
+            claim::give_back_unheld(&session, self.shared.lease.worker_id(), &self.shared.held.ids()).await
+        };
+        timeout(CLAIM_TIMEOUT, settled).await.unwrap_or(Err(Error::TimedOut(7_000)))?;
+        Ok(())
+    }
+
         self.clock = Some(DatabaseClock { database_ms: claimed.database_ms, read_at: now });
         if let Some(next_due_ms) = claimed.next_due_ms {
             let ahead = Duration::try_from_secs_f64(next_due_ms.max(0.0) / 1000.0).unwrap_or(Duration::MAX);

@@ -87,7 +87,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     shutdown.begun().await;
     tracing::info!(worker_id = %shared.lease.worker_id(), running = shared.metrics.in_flight(), "shutting down");
     makers_stop.cancel();
-    if fetcher.await.is_err() {
+    let all_known = fetcher.await.unwrap_or_else(|_| {
         tracing::error!("the fetcher panicked");
         false
     });
@@ -98,7 +98,11 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     let unrecorded = record_rest(finisher, &record_cutoff).await;
     services_stop.cancel();
     while services.join_next().await.is_some() {}
-    if let Err(error) = lease::end(&shared.database, shared.lease.worker_id()).await {
+    if !all_known || unrecorded > 0 {
+        // Some job may still be said to run here. The others find that out as they do for a dead
+        // worker, by its lease: without that, nobody would look for long.
+        tracing::warn!(worker_id = %shared.lease.worker_id(), "lease not ended: the others take back what it may still hold");
+    } else if let Err(error) = lease::end(&shared.database, shared.lease.worker_id()).await {
         tracing::warn!(%error, "lease not ended; it runs out by itself");
     }
     let summary = Summary { completed: running.saturating_sub(abandoned), abandoned: abandoned + unrecorded };
