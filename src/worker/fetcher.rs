@@ -108,6 +108,10 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     async fn fetch(&mut self, shutdown: &Shutdown) {
         loop {
             self.take_wakes();
+            // Also while there is no time to sleep, lest a busy queue keep it from the others.
+            if Instant::now() >= self.next_look {
+                self.look();
+            }
             let wanted = self.wanted();
             if wanted.is_empty() {
                 tokio::select! {
@@ -115,7 +119,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                     () = shutdown.begun() => return,
                     () = self.shared.wake.pending() => {}
                     () = self.shared.slots.freed(), if self.is_starved() => {}
-                    () = sleep_until(TokioInstant::from_std(self.next_look)) => self.look(),
+                    () = sleep_until(TokioInstant::from_std(self.next_look)) => {}
                 }
                 continue;
             }
@@ -223,10 +227,6 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         Ok(())
     }
 
-    /// Starts what was claimed and decides when to claim next.
-    async fn accept(&mut self, wanted: &[(usize, usize)], claimed: Claimed, shutdown: &Shutdown) {
-        let worker = self.shared.lease.worker_id();
-        let now = Instant::now();
     /// As [`Self::give_back_unseen`], on a new connection.
     async fn settle(&mut self) -> Result<(), Error> {
         let settled = async {
@@ -237,6 +237,10 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         Ok(())
     }
 
+    /// Starts what was claimed and decides when to claim next.
+    async fn accept(&mut self, wanted: &[(usize, usize)], claimed: Claimed, shutdown: &Shutdown) {
+        let worker = self.shared.lease.worker_id();
+        let now = Instant::now();
         self.clock = Some(DatabaseClock { database_ms: claimed.database_ms, read_at: now });
         if let Some(next_due_ms) = claimed.next_due_ms {
             let ahead = Duration::try_from_secs_f64(next_due_ms.max(0.0) / 1000.0).unwrap_or(Duration::MAX);
