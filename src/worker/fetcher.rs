@@ -239,7 +239,6 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
 
     /// Starts what was claimed and decides when to claim next.
     async fn accept(&mut self, wanted: &[(usize, usize)], claimed: Claimed, shutdown: &Shutdown) {
-        let worker = self.shared.lease.worker_id();
         let now = Instant::now();
         self.clock = Some(DatabaseClock { database_ms: claimed.database_ms, read_at: now });
         if let Some(next_due_ms) = claimed.next_due_ms {
@@ -256,9 +255,9 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             let Some(queue) = self.shared.queue_number(&job.queue) else { continue };
             counts[queue] += 1;
             if shutdown.has_begun() {
-                self.executor.give_back(queue, &job, worker).await;
+                self.executor.give_back(queue, &job, claimed.worker).await;
             } else {
-                self.executor.start(queue, job, worker);
+                self.executor.start(queue, job, claimed.worker);
             }
         }
         for (number, free) in wanted {
