@@ -36,7 +36,11 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             () = tokio::time::sleep(wait) => {}
         }
         wait = ROUND;
-        match timeout(TIMEOUT, keep_history(&shared)).await {
+        let kept = tokio::select! {
+            () = stop.cancelled() => return,
+            kept = timeout(TIMEOUT, keep_history(&shared)) => kept,
+        };
+        match kept {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::warn!(%error, "history not kept; trying again in an hour"),
             Err(_) => tracing::warn!("history not kept in time; trying again in an hour"),
