@@ -17,6 +17,7 @@ use super::finisher::{Finisher, MAX_WAITING};
 use super::held::StopReason;
 use super::lease::{self, Lease};
 use super::listener::Listener;
+use super::pulse::Pulse;
 use super::rescue::Rescuer;
 use super::shared::Shared;
 use super::shutdown::Shutdown;
@@ -57,6 +58,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     // Where this future is dropped, everything that it started goes with it.
     let abandoned = CancellationToken::new();
     let _alive = abandoned.clone().drop_guard();
+    let _pulse = Pulse::start();
 
     // What serves running jobs goes on until they have ended, what makes new ones does not.
     let (services_stop, makers_stop) = (CancellationToken::new(), CancellationToken::new());
