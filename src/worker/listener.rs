@@ -68,10 +68,14 @@ impl Listener {
                 Ok(left) => left,
                 Err(error) => Left::Lost(error.to_string()),
             };
+            if matches!(left, Left::Stopped) {
+                // Without saying that it holds no lock any more: should its lease not be ended, the
+                // free lock tells the others at once.
+                return;
+            }
             self.shared.lease.set_holds_lock(false);
             match left {
-                Left::Stopped => return,
-                Left::NewIdentity => continue,
+                Left::Stopped | Left::NewIdentity => continue,
                 Left::Lost(reason) => {
                     if let Some(first) = first.take() {
                         tracing::warn!(reason, "cannot listen for new jobs; polling");
