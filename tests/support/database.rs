@@ -36,6 +36,11 @@ impl TestDatabase {
         Self { url, database, admin_url, name }
     }
 
+    /// The same database through a pool of its own, as another process would have it.
+    pub fn another_pool(&self) -> Database {
+        Database::from_url(&self.url).expect("a good URL")
+    }
+
     /// A plain connection, for looking at tables from outside.
     pub async fn connect(&self) -> tokio_postgres::Client {
         let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.expect("connect");

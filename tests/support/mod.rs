@@ -2,5 +2,8 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod database;
+pub mod jobs;
+pub mod notifications;
+pub mod proxy;
 pub mod wait;
 pub mod worker;

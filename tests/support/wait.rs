@@ -3,6 +3,10 @@
 use std::future::Future;
 use std::time::{Duration, Instant};
 
+/// How long to wait for what should happen at once: machines are noisy, and a test that fails
+/// takes longer to understand than to wait for.
+pub const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Asks again and again until the answer is some value; panics with `what` after `limit`.
 pub async fn until<T, F: Future<Output = Option<T>>>(what: &str, limit: Duration, mut ask: impl FnMut() -> F) -> T {
     let started = Instant::now();

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
-use super::wait::within;
+use super::wait::{PATIENCE, within};
 
 /// A job that does what its test says.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -38,6 +38,14 @@ pub struct Started {
 /// Where handlers report their starts.
 pub type Starts = mpsc::UnboundedSender<Started>;
 
+/// What workers log is shown where a test fails; `RUST_LOG` says how much. Outcomes are left out
+/// by default: a test makes many fail on purpose.
+fn tell() {
+    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,postrider::worker::finisher=off".to_owned());
+    let filter = tracing_subscriber::EnvFilter::new(filter);
+    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
+}
+
 /// A running worker.
 pub struct TestWorker {
     pub shutdown: Shutdown,
@@ -53,6 +61,7 @@ impl TestWorker {
         F: Fn(Task, Context<Starts>) -> Fut + Send + Sync + 'static,
         Fut: Future<Output = Result<(), JobError>> + Send + 'static,
     {
+        tell();
         let (reports, starts) = mpsc::unbounded_channel();
         let worker = Worker::new(database.clone(), reports).handle(move |task: Task, cx: Context<Starts>| {
             let started = Started {
@@ -73,7 +82,7 @@ impl TestWorker {
 
     /// The next start of a handler.
     pub async fn next_start(&mut self) -> Started {
-        within("a handler starts", Duration::from_secs(10), self.starts.recv()).await.expect("the worker runs")
+        within("a handler starts", PATIENCE, self.starts.recv()).await.expect("the worker runs")
     }
 
     /// Shuts down gracefully.
@@ -85,6 +94,12 @@ impl TestWorker {
     /// Ends like a killed process, as far as a task can: nothing more is written.
     pub fn abort(self) {
         self.running.abort();
+    }
+
+    /// As [`Self::abort`], and waits until it has ended.
+    pub async fn kill(self) {
+        self.running.abort();
+        let _ = self.running.await;
     }
 
     /// What `run` returned, for a worker that is expected to fail.

@@ -1,0 +1,159 @@
+//! A TCP proxy in front of Postgres that can lose what the server says.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tokio_postgres::config::Host;
+use tokio_util::sync::CancellationToken;
+
+use super::database::TestDatabase;
+
+/// Passes connections on to the test cluster.
+pub struct Proxy {
+    /// The database's URL through this proxy.
+    pub url: String,
+    links: Arc<Mutex<Vec<Arc<Link>>>>,
+    accepting: JoinHandle<()>,
+}
+
+/// One connection.
+#[derive(Default)]
+struct Link {
+    /// What the client said in its startup message: everything up to the first answer.
+    greeting: Mutex<Vec<u8>>,
+    swallow: AtomicBool,
+    swallowed: AtomicU64,
+    held: watch::Sender<bool>,
+    cut: CancellationToken,
+}
+
+impl Link {
+    fn is_for(&self, purpose: &str) -> bool {
+        let name = format!("application_name\0postrider {purpose}\0");
+        self.greeting.lock().unwrap().windows(name.len()).any(|window| window == name.as_bytes())
+    }
+}
+
+impl Proxy {
+    /// A proxy for this database. The cluster must be reached over TCP.
+    pub async fn new(db: &TestDatabase) -> Self {
+        let config: tokio_postgres::Config = db.url.parse().expect("a good URL");
+        let [Host::Tcp(host)] = config.get_hosts() else { panic!("TEST_DATABASE_URL must name one TCP host") };
+        let port = config.get_ports().first().copied().unwrap_or(5432);
+        let server = format!("{host}:{port}");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
+        let own = listener.local_addr().expect("address");
+        // user:password@host:port/database
+        let (start, rest) = db.url.split_once("://").expect("a URL");
+        let (authority, database) = rest.split_once('/').expect("a URL with a database");
+        let user = authority.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));
+        let url = format!("{start}://{user}{own}/{database}");
+
+        let links = Arc::<Mutex<Vec<Arc<Link>>>>::default();
+        let accepted = Arc::clone(&links);
+        let accepting = tokio::spawn(async move {
+            while let Ok((client, _)) = listener.accept().await {
+                let link = Arc::new(Link::default());
+                accepted.lock().unwrap().push(Arc::clone(&link));
+                tokio::spawn(pass(client, server.clone(), link));
+            }
+        });
+        Self { url, links, accepting }
+    }
+
+    /// From now on the client hears nothing more on its present connections for `purpose`
+    /// (`application_name` without "postrider "). What it sends still arrives.
+    pub fn swallow_answers(&self, purpose: &str) {
+        let links = self.of(purpose);
+        assert!(!links.is_empty(), "no connection for {purpose}");
+        for link in links {
+            link.swallow.store(true, Ordering::Release);
+        }
+    }
+
+    /// The client's present connections for `purpose` hear nothing until [`Self::release_answers`].
+    pub fn hold_answers(&self, purpose: &str) {
+        let links = self.of(purpose);
+        assert!(!links.is_empty(), "no connection for {purpose}");
+        for link in links {
+            link.held.send_replace(true);
+        }
+    }
+
+    /// Lets all held answers through.
+    pub fn release_answers(&self) {
+        for link in self.links.lock().unwrap().iter() {
+            link.held.send_replace(false);
+        }
+    }
+
+    /// How many bytes were swallowed.
+    pub fn swallowed(&self) -> u64 {
+        self.links.lock().unwrap().iter().map(|link| link.swallowed.load(Ordering::Acquire)).sum()
+    }
+
+    /// Closes the present connections for `purpose`.
+    pub fn cut(&self, purpose: &str) {
+        for link in self.of(purpose) {
+            link.cut.cancel();
+        }
+    }
+
+    fn of(&self, purpose: &str) -> Vec<Arc<Link>> {
+        let links = self.links.lock().unwrap();
+        links.iter().filter(|link| !link.cut.is_cancelled() && link.is_for(purpose)).cloned().collect()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        for link in self.links.lock().unwrap().iter() {
+            link.cut.cancel();
+        }
+    }
+}
+
+async fn pass(client: TcpStream, server: String, link: Arc<Link>) {
+    let Ok(server) = TcpStream::connect(server).await else { return };
+    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_server, mut to_server) = server.into_split();
+    let asking = async {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut greeted = 0;
+        while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+            // The startup message is in the first packet, or the second after a request for TLS.
+            if greeted < 2 {
+                link.greeting.lock().unwrap().extend_from_slice(&buffer[..count]);
+                greeted += 1;
+            }
+            if to_server.write_all(&buffer[..count]).await.is_err() {
+                return;
+            }
+        }
+    };
+    let answering = async {
+        let mut buffer = vec![0; 16 * 1024];
+        let mut held = link.held.subscribe();
+        while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+            if held.wait_for(|held| !held).await.is_err() {
+                return;
+            }
+            if link.swallow.load(Ordering::Acquire) {
+                link.swallowed.fetch_add(count as u64, Ordering::AcqRel);
+            } else if to_client.write_all(&buffer[..count]).await.is_err() {
+                return;
+            }
+        }
+    };
+    tokio::select! {
+        () = asking => {}
+        () = answering => {}
+        () = link.cut.cancelled() => {}
+    }
+    link.cut.cancel();
+}
