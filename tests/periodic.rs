@@ -1,0 +1,250 @@
+//! Periodic jobs, jobs of the start, and whose clock decides (CONFORMANCE 33, 34).
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
+mod support;
+
+use std::time::Duration;
+
+use chrono::{DateTime, TimeDelta, Utc};
+use postrider::database::MigrationSet;
+use postrider::{Context, Job, JobError, Priority, State, Worker, enqueue};
+use serde::{Deserialize, Serialize};
+use support::database::TestDatabase;
+use support::jobs::{job_becomes, number, number_becomes, terminate_backends, workers_listen};
+use support::wait::{PATIENCE, until};
+use support::worker::{Starts, Task, TestWorker, task};
+use tokio_postgres::Client;
+
+const NEVER: Duration = Duration::from_secs(3600);
+const TICK: Duration = Duration::from_millis(200);
+
+#[derive(Default, Serialize, Deserialize)]
+struct Tick {}
+
+impl Job for Tick {
+    const KIND: &'static str = "tick";
+    const QUEUE: Option<&'static str> = Some("ticks");
+    const PRIORITY: Option<Priority> = Some(Priority::Low);
+    const MAX_ATTEMPTS: Option<u32> = Some(2);
+}
+
+/// Serves another queue, so that ticks stay where they can be counted.
+fn ticking(every: Duration) -> impl Fn(Worker<Starts>) -> Worker<Starts> {
+    move |w| w.queue("default", 1).every::<Tick>(every)
+}
+
+async fn ok(_: Task, _: Context<Starts>) -> Result<(), JobError> {
+    Ok(())
+}
+
+const TICKS: &str = "SELECT count(*) FROM postrider.job WHERE kind = 'tick'";
+/// Ticks that have passed, by the durable record.
+const PASSED: &str = "SELECT (extract(epoch FROM next_tick - first_tick) / 0.2)::bigint FROM postrider.periodic";
+
+async fn next_tick(client: &Client) -> DateTime<Utc> {
+    client.query_one("SELECT next_tick FROM postrider.periodic", &[]).await.unwrap().get(0)
+}
+
+// CONFORMANCE 33
+#[tokio::test(flavor = "multi_thread")]
+async fn a_periodic_job_is_enqueued_once_a_tick_over_any_number_of_workers() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let workers: Vec<TestWorker> = (0..4).map(|_| TestWorker::start(&db.another_pool(), ticking(TICK), ok)).collect();
+    until("ten ticks have passed", PATIENCE, || async {
+        let passed = client.query_opt(PASSED, &[]).await.unwrap().map(|row| row.get::<_, i64>(0));
+        (passed >= Some(10)).then_some(())
+    })
+    .await;
+    for worker in workers {
+        worker.stop().await;
+    }
+    // A machine that stood still for a tick may have collapsed some, but none was doubled.
+    let (ticks, passed) = (number(&client, TICKS).await, number(&client, PASSED).await);
+    assert!(ticks <= passed && ticks >= 5, "{ticks} jobs for {passed} ticks");
+    let doubled = "SELECT count(*) FROM (SELECT created_at - lag(created_at) OVER (ORDER BY created_at) AS gap
+                   FROM postrider.job WHERE kind = 'tick') AS j WHERE gap < interval '1 ms'";
+    assert_eq!(number(&client, doubled).await, 0);
+    // With the options of their kind.
+    let row = client.query_one("SELECT DISTINCT queue, priority::int, max_attempts FROM postrider.job", &[]).await;
+    let row = row.unwrap();
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, i32>(1), row.get::<_, i32>(2)), ("ticks", 3, 2));
+}
+
+// CONFORMANCE 33
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restart_keeps_the_ticks_and_those_missed_meanwhile_collapse_into_one() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let start = || TestWorker::start(&db.another_pool(), ticking(NEVER), ok);
+    let worker = start();
+    workers_listen(&client, 1).await;
+    let first = next_tick(&client).await;
+    worker.stop().await;
+    let worker = start();
+    workers_listen(&client, 1).await;
+    assert_eq!(next_tick(&client).await, first, "a restart moved the tick");
+    worker.stop().await;
+    assert_eq!(number(&client, TICKS).await, 0);
+
+    // Nobody runs for five and a half hours.
+    let missed = "UPDATE postrider.periodic SET first_tick = first_tick - interval '6.5 h', next_tick = next_tick - interval '6.5 h'";
+    client.execute(missed, &[]).await.unwrap();
+    let workers = [start(), start(), start()];
+    number_becomes(&client, TICKS, 1).await;
+    workers_listen(&client, 3).await;
+    let next = next_tick(&client).await;
+    assert_eq!(next - first, TimeDelta::minutes(-30), "the phase is kept");
+    assert_eq!(number(&client, TICKS).await, 1);
+    for worker in workers {
+        worker.stop().await;
+    }
+    assert_eq!(number(&client, TICKS).await, 1);
+}
+
+// CONFORMANCE 33
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_schedule_begins_anew() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let worker = TestWorker::start(&db.another_pool(), ticking(NEVER), ok);
+    workers_listen(&client, 1).await;
+    let hourly = next_tick(&client).await;
+    worker.stop().await;
+    let worker = TestWorker::start(&db.another_pool(), |w| w.queue("default", 1).cron::<Tick>("0 3 1 1 *"), ok);
+    workers_listen(&client, 1).await;
+    let yearly = next_tick(&client).await;
+    assert_ne!(yearly, hourly);
+    assert_eq!(yearly.format("%m-%d %H:%M:%S").to_string(), "01-01 03:00:00");
+    worker.stop().await;
+    assert_eq!(number(&client, TICKS).await, 0);
+}
+
+// CONFORMANCE 33
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tick_is_not_lost_when_its_job_cannot_be_added_nor_doubled_when_that_is_slow() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    client
+        .batch_execute(
+            "CREATE SEQUENCE tries;
+             CREATE FUNCTION slow() RETURNS trigger LANGUAGE plpgsql AS $$
+             BEGIN
+                 PERFORM pg_sleep(0.2);
+                 IF nextval('tries') <= 2 THEN RAISE EXCEPTION 'not now'; END IF;
+                 RETURN NEW;
+             END $$;
+             CREATE TRIGGER slow BEFORE INSERT ON postrider.job FOR EACH ROW EXECUTE FUNCTION slow()",
+        )
+        .await
+        .unwrap();
+    let workers: Vec<TestWorker> = (0..3).map(|_| TestWorker::start(&db.another_pool(), ticking(NEVER), ok)).collect();
+    workers_listen(&client, 3).await;
+    // All look at it at once, since it is due when they read it next: they start anew for that.
+    for worker in workers {
+        worker.stop().await;
+    }
+    client.execute("UPDATE postrider.periodic SET next_tick = now() - interval '1 s'", &[]).await.unwrap();
+    let workers: Vec<TestWorker> = (0..3).map(|_| TestWorker::start(&db.another_pool(), ticking(NEVER), ok)).collect();
+    number_becomes(&client, TICKS, 1).await;
+    assert!(next_tick(&client).await > Utc::now());
+    workers_listen(&client, 3).await;
+    for worker in workers {
+        worker.stop().await;
+    }
+    assert_eq!(number(&client, TICKS).await, 1);
+    assert_eq!(number(&client, "SELECT last_value FROM tries").await, 3, "three tries, of which one succeeded");
+}
+
+// CONFORMANCE 33: crashes of the worker that ticks
+#[tokio::test(flavor = "multi_thread")]
+async fn ticks_go_on_over_killed_workers_and_connections() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let mut workers = vec![TestWorker::start(&db.another_pool(), ticking(TICK), ok)];
+    for round in 1..=5 {
+        workers.push(TestWorker::start(&db.another_pool(), ticking(TICK), ok));
+        until("three more ticks have passed", PATIENCE, || async {
+            let passed = client.query_opt(PASSED, &[]).await.unwrap().map(|row| row.get::<_, i64>(0));
+            (passed >= Some(3 * round)).then_some(())
+        })
+        .await;
+        terminate_backends(&client, "%").await;
+        workers.remove(0).kill().await;
+    }
+    workers.remove(0).stop().await;
+    let (ticks, passed) = (number(&client, TICKS).await, number(&client, PASSED).await);
+    assert!(ticks <= passed && ticks >= 5, "{ticks} jobs for {passed} ticks");
+}
+
+// CONFORMANCE 33: the neighbour, a row that somebody deleted
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deleted_tick_is_declared_again() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let worker = TestWorker::start(&db.another_pool(), ticking(TICK), ok);
+    workers_listen(&client, 1).await;
+    assert_eq!(client.execute("DELETE FROM postrider.periodic", &[]).await.unwrap(), 1);
+    number_becomes(&client, "SELECT count(*) FROM postrider.periodic", 1).await;
+    let before = number(&client, TICKS).await;
+    until("it ticks", PATIENCE, || async { (number(&client, TICKS).await > before).then_some(()) }).await;
+    worker.stop().await;
+}
+
+// CONFORMANCE 33: the neighbour, one job for each start
+#[tokio::test(flavor = "multi_thread")]
+async fn each_start_of_a_worker_adds_one_job_of_the_start() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    for starts in 1..=3 {
+        let worker = TestWorker::start(&db.another_pool(), |w| w.queue("default", 1).at_start::<Tick>(), ok);
+        number_becomes(&client, TICKS, starts).await;
+        worker.stop().await;
+    }
+    assert_eq!(number(&client, TICKS).await, 3);
+}
+
+// CONFORMANCE 34
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_clock_hours_off_moves_nothing() {
+    for hours in [-5, 5] {
+        let db = TestDatabase::empty().await;
+        let admin = db.connect().await;
+        // The same as a host whose clock is off: all sessions of this database live at another
+        // time. The table's defaults are made after it, so they do, too.
+        let set = format!(
+            "CREATE SCHEMA skewed;
+             CREATE FUNCTION skewed.now() RETURNS timestamptz LANGUAGE sql STABLE
+                 AS 'SELECT pg_catalog.now() + interval ''{hours} h''';
+             CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
+                 AS 'SELECT pg_catalog.clock_timestamp() + interval ''{hours} h''';
+             DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = skewed, pg_catalog, public', current_database()); END $$"
+        );
+        admin.batch_execute(&set).await.unwrap();
+        db.database.migrate(MigrationSet::Queue).await.unwrap();
+        let client = db.connect().await;
+        let mut worker = TestWorker::start(
+            &db.another_pool(),
+            |w| w.queue("default", 5).poll_interval(NEVER).every::<Tick>(Duration::from_millis(500)),
+            |_, cx| async move {
+                if cx.attempt() == 1 {
+                    return Err(JobError::retry_after("once more", Duration::from_millis(200)));
+                }
+                Ok(())
+            },
+        );
+        workers_listen(&client, 1).await;
+        let id = enqueue(&client, &task("now")).await.unwrap();
+        assert_eq!((worker.next_start().await.job_id, worker.next_start().await.attempt), (id, 2));
+        let record = job_becomes(&client, id, State::Completed).await;
+        let off = (record.created_at - Utc::now()).num_minutes();
+        assert!((off - hours * 60).abs() <= 1, "the clock of the test is not skewed: {off} min");
+        let late = enqueue(&client, &task("soon")).run_in(Duration::from_millis(300)).await.unwrap();
+        let record = job_becomes(&client, late, State::Completed).await;
+        assert!(record.attempted_at.unwrap() - record.run_at < TimeDelta::seconds(5), "{record:?}");
+        let ticks = number(&client, TICKS).await;
+        until("it ticks", PATIENCE, || async { (number(&client, TICKS).await > ticks).then_some(()) }).await;
+        worker.stop().await;
+        assert!(number(&client, TICKS).await < 40, "ticks were made up");
+    }
+}
