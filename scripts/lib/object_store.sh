@@ -26,9 +26,11 @@ start_store() {
         start_daemon "$store/log" "$(built_program examples/s3_dev_server)" \
         --root "$store/objects" --bucket "$store_bucket" \
         --port "${port:-0}" --endpoint-file "$store/endpoint.new" >"$store/pid"
-    local tenths=100
+    local tenths=100 pid
+    pid=$(<"$store/pid")
     until [[ -s $store/endpoint.new ]]; do
-        if ! store_is_running || ((tenths-- == 0)); then
+        # Not `store_is_running`: the process may not have its command line yet.
+        if ! kill -0 "$pid" 2>/dev/null || ((tenths-- == 0)); then
             fail "the S3 store does not start:"$'\n'"$(<"$store/log")"
         fi
         sleep 0.1

@@ -44,8 +44,7 @@ cluster_is_running() { is_process "$(read_line "$1/data/postmaster.pid")" "$1/da
 # start_cluster BINARIES FOLDER: on its former port if that is free.
 start_cluster() {
     local binaries=$1 folder=$2 port
-    # Postgres trusts the number in this file if any process has it.
-    cluster_is_running "$folder" || rm -f "$folder/data/postmaster.pid"
+    cluster_is_running "$folder" || forget_dead_postmaster "$folder"
     port=$(read_line "$folder/port")
     [[ -n $port ]] && port_is_free "$port" || port=$(free_port)
     local tries=20
@@ -61,6 +60,14 @@ start_cluster() {
         fi
     done
     printf '%s\n' "$port" >"$folder/port"
+}
+
+# After a kill or a reboot its number may be that of any process, and Postgres would
+# take that one for itself. The file stays, with a number that no process can have:
+# it tells Postgres how to see whether old sessions still have the data open.
+forget_dead_postmaster() {
+    [[ ! -f $1/data/postmaster.pid ]] || as_postgres_user sed -i '1s/.*/2147483646/' "$1/data/postmaster.pid"
+    rm -f "$1"/.s.PGSQL.*
 }
 
 launch_postmaster() {
