@@ -45,7 +45,7 @@ system_install() {
 # environment, and is allowed where the system manages its own Python.
 pip_install() {
     python3 -m pip --version >/dev/null 2>&1 || system_install python3-pip || return 1
-    run_visibly python3 -m pip install --quiet --disable-pip-version-check --root-user-action ignore \
+    PIP_ROOT_USER_ACTION=ignore run_visibly python3 -m pip install --quiet --disable-pip-version-check \
         --only-binary :all: --no-deps --upgrade --target "$1" "$2"
 }
 
