@@ -53,5 +53,5 @@ pip_install() {
 npm_install() {
     command -v npm >/dev/null || return 1
     mkdir -p "$1"
-    run_visibly npm install --prefix "$1" --ignore-scripts --no-save --no-audit --no-fund --loglevel error "$2"
+    run_visibly npm install --prefix "$1" --ignore-scripts --no-save --no-audit --no-fund --no-update-notifier --loglevel error "$2"
 }
