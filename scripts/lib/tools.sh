@@ -45,7 +45,7 @@ install_from_pypi() {
     mkdir -p "$tools/bin"
     if [[ $name == jq ]]; then
         # The package is the library alone: the command line is ours.
-        printf '#!/bin/sh\nPYTHONPATH=%q exec python3 %q "$@"\n' "$tools/jq" "$checkout/scripts/lib/jq.py" >"$tools/bin/jq"
+        printf '#!/bin/sh\nPYTHONPATH=%q exec python3 %q "$@"\n' "$tools/jq" "$checkout/scripts/lib/jq_command_line.py" >"$tools/bin/jq"
         chmod +x "$tools/bin/jq"
     else
         ln -sf "../$name/bin/$name" "$tools/bin/$name"

@@ -1,6 +1,7 @@
 """jq's command line over its Python package, which carries the real library
 without the program. Only where jq itself cannot be installed: the options are
-those that the tests and the README use."""
+those that the tests and the README use. It cannot be named `jq.py`: it would import
+itself."""
 
 import argparse
 import json
