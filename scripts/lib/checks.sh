@@ -15,7 +15,10 @@ run_check() {
     children=()
     launch in_check_shell "$@"
     await "$launched" || status=$?
-    [[ -z $stopping ]] || exit 130
+    case $stopping in
+        INT) exit 130 ;;
+        TERM) exit 143 ;;
+    esac
     if ((status != 0)); then
         result=FAILED
         failures=$((failures + 1))
