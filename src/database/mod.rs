@@ -76,18 +76,7 @@ impl Database {
     /// [`Error::Config`], which never repeats the password.
     pub fn from_url(url: &str) -> Result<Self, Error> {
         let target = parse(url, "DATABASE_URL")?;
-        let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let connector = PoolConnector(Arc::clone(&target));
-        let pool = Pool::builder(Manager::from_connect(target.config().clone(), connector, config))
-            .max_size(DEFAULT_POOL_SIZE)
-            .runtime(Runtime::Tokio1)
-            .pre_recycle(limit::look_at_suspects())
-            .wait_timeout(Some(POOL_WAIT))
-            .create_timeout(Some(target.longest()))
-            .recycle_timeout(Some(POOL_WAIT))
-            .build()
-            .map_err(|error| Error::Config(error.to_string()))?;
-        Ok(Self { pool, listen_target: Arc::clone(&target), target })
+        Ok(Self { pool: pool(&target, DEFAULT_POOL_SIZE), listen_target: Arc::clone(&target), target })
     }
 
     /// A URL that goes to Postgres directly, for the LISTEN connection and for migrations, where
@@ -101,10 +90,11 @@ impl Database {
     }
 
     /// How many connections the pool may have, from 1 to 1,000: the nearest of these is taken.
-    /// Default: 10. Counts for clones too.
+    /// Default: 10. To be called before there are clones, which keep the pool they have.
     #[must_use]
-    pub fn with_pool_size(self, connections: usize) -> Self {
-        self.pool.resize(connections.clamp(1, MAX_POOL_SIZE));
+    pub fn with_pool_size(mut self, connections: usize) -> Self {
+        // Not `Pool::resize`: it shrinks by the connections that are open, and none is yet.
+        self.pool = pool(&self.target, connections.clamp(1, MAX_POOL_SIZE));
         self
     }
 
@@ -145,6 +135,21 @@ impl Database {
     pub(crate) async fn connect_listen(&self, purpose: &str) -> Result<(Client, Connection<Socket, Stream>), Error> {
         self.listen_target.open(purpose).await
     }
+}
+
+fn pool(target: &Arc<Target>, connections: usize) -> Pool {
+    let config = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let connector = PoolConnector(Arc::clone(target));
+    #[allow(clippy::expect_used, reason = "fails only where a timeout is set and no runtime")]
+    Pool::builder(Manager::from_connect(target.config().clone(), connector, config))
+        .max_size(connections)
+        .runtime(Runtime::Tokio1)
+        .pre_recycle(limit::look_at_suspects())
+        .wait_timeout(Some(POOL_WAIT))
+        .create_timeout(Some(target.longest()))
+        .recycle_timeout(Some(POOL_WAIT))
+        .build()
+        .expect("a runtime is set")
 }
 
 fn parse(url: &str, variable: &str) -> Result<Arc<Target>, Error> {

@@ -18,8 +18,8 @@ const JITTER: f64 = 0.5;
 /// Delays between attempts: 100 ms, doubling to 5 s, each ± 50 %, without end.
 pub(crate) struct Reconnect(ExponentialBackoff);
 
-impl Reconnect {
-    pub fn new() -> Self {
+impl Default for Reconnect {
+    fn default() -> Self {
         let backoff = ExponentialBackoffBuilder::new()
             .with_initial_interval(FIRST)
             .with_multiplier(FACTOR)
@@ -30,7 +30,9 @@ impl Reconnect {
             .build();
         Self(backoff)
     }
+}
 
+impl Reconnect {
     /// The delay before the next attempt.
     pub fn next_delay(&mut self) -> Duration {
         self.0.next_backoff().unwrap_or(LONGEST)
@@ -50,7 +52,7 @@ mod tests {
     proptest! {
         #[test]
         fn delays_double_from_100_ms_to_5_s_within_half_of_that(before in 0_usize..200, attempts in 1_u32..200) {
-            let mut reconnect = Reconnect::new();
+            let mut reconnect = Reconnect::default();
             for _ in 0..before {
                 reconnect.next_delay();
             }

@@ -6,7 +6,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::hash::{BuildHasher, RandomState};
 use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -154,8 +153,7 @@ impl Target {
     fn in_order(&self) -> Vec<&Endpoint> {
         let mut endpoints: Vec<&Endpoint> = self.endpoints.iter().collect();
         if self.config.get_load_balance_hosts() == LoadBalanceHosts::Random {
-            // Every `RandomState` has keys of its own.
-            endpoints.sort_by_cached_key(|_| RandomState::new().hash_one(0));
+            fastrand::shuffle(&mut endpoints);
         }
         endpoints
     }
@@ -172,7 +170,7 @@ impl Target {
             failure = match timeout(share, self.open_address(endpoint, *address, purpose)).await {
                 Ok(Ok(opened)) => return Ok(opened),
                 Ok(Err(error)) => Failure::Refused(error),
-                Err(_) => Failure::NoAnswer(share),
+                Err(_) => Failure::NoAnswer(self.limit),
             };
         }
         Err(failure)
