@@ -5,6 +5,7 @@
 
 mod migrate;
 mod queryable;
+pub(crate) mod reconnect;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -71,6 +72,12 @@ impl Database {
         let config: Config = url.parse().map_err(|error| Error::Config(format!("DATABASE_LISTEN_URL: {error}")))?;
         self.listen_config = Arc::new(config);
         Ok(self)
+    }
+
+    /// Whether LISTEN goes to the same address as everything else, so that what is proved of the
+    /// one connection holds for the others.
+    pub(crate) fn listens_where_it_writes(&self) -> bool {
+        Arc::ptr_eq(&self.config, &self.listen_config)
     }
 
     /// The pool, for work of your own.
