@@ -71,12 +71,7 @@ async fn find(tx: &impl InTransaction, key: &str, request: &[u8]) -> Result<Rese
 }
 
 /// Keeps the answer under a key just taken, and removes some that have expired.
-pub(crate) async fn record(
-    tx: &impl InTransaction,
-    key: &str,
-    job_id: JobId,
-    response: &str,
-) -> Result<(), Error> {
+pub(crate) async fn record(tx: &impl InTransaction, key: &str, job_id: JobId, response: &str) -> Result<(), Error> {
     let recorded = async {
         let params = [(&key as _, Type::TEXT), (&job_id as _, Type::INT8), (&response as _, Type::TEXT)];
         tx.raw().query_typed(sql!("idempotency_record"), &params).await

@@ -73,8 +73,7 @@ pub(crate) async fn guard(
         return Ok(next.run(request).await);
     }
     let detail = "this service wants a token: send it as Authorization: Bearer TOKEN";
-    Err(Problem::new(StatusCode::UNAUTHORIZED, detail)
-        .header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
+    Err(Problem::new(StatusCode::UNAUTHORIZED, detail).header(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer")))
 }
 
 fn shown(request: &Request) -> Option<&[u8]> {
@@ -90,9 +89,13 @@ mod tests {
     #[test]
     fn only_loopback_may_be_bound_without_a_token() -> Result<(), Box<dyn std::error::Error>> {
         let token = Token::new("s3cret")?;
-        for (addr, without_token) in
-            [("127.0.0.1:1", true), ("[::1]:1", true), ("[::ffff:127.0.0.1]:1", true), ("0.0.0.0:1", false), ("[::]:1", false)]
-        {
+        for (addr, without_token) in [
+            ("127.0.0.1:1", true),
+            ("[::1]:1", true),
+            ("[::ffff:127.0.0.1]:1", true),
+            ("0.0.0.0:1", false),
+            ("[::]:1", false),
+        ] {
             let addr: SocketAddr = addr.parse()?;
             assert_eq!(check_bind(addr, None).is_ok(), without_token, "{addr}");
             assert!(check_bind(addr, Some(&token)).is_ok(), "{addr}");

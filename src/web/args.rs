@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use clap::Parser;
 
 use super::access::{Token, check_bind};
+use crate::app::ObjectStoreConfig;
 
 /// Serves jobs, tablos and their files over HTTP, until SIGINT or SIGTERM.
 #[derive(Debug, Parser)]
@@ -36,6 +37,7 @@ pub(super) struct Settings {
     pub migrate: bool,
     pub database_url: String,
     pub token: Option<Token>,
+    pub object_store: ObjectStoreConfig,
 }
 
 impl Settings {
@@ -47,7 +49,8 @@ impl Settings {
             "DATABASE_URL is not set: set it to a Postgres URL such as \
              postgres://user@localhost:5432/app, or start everything with scripts/dev",
         )?;
-        Ok(Self { bind: args.bind, migrate: args.migrate, database_url, token })
+        let object_store = ObjectStoreConfig::from_env().map_err(|error| error.to_string())?;
+        Ok(Self { bind: args.bind, migrate: args.migrate, database_url, token, object_store })
     }
 }
 

@@ -21,8 +21,9 @@ pub(crate) struct Fields(BTreeMap<&'static str, Box<RawValue>>);
 impl Fields {
     /// Reads an object that may have only the fields `known`.
     pub fn parse(body: &[u8], known: &'static [&'static str]) -> Result<Self, Problem> {
-        let text = std::str::from_utf8(body)
-            .map_err(|error| Problem::bad_request(format!("the body is not UTF-8 from byte {}", error.valid_up_to())))?;
+        let text = std::str::from_utf8(body).map_err(|error| {
+            Problem::bad_request(format!("the body is not UTF-8 from byte {}", error.valid_up_to()))
+        })?;
         let mut refused = None;
         let mut reader = serde_json::Deserializer::from_str(text);
         let read = (&mut reader).deserialize_map(Reader { known, refused: &mut refused });

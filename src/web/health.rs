@@ -16,11 +16,11 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::answer::json_text;
-use super::metrics::{Metrics, WorkerFigures};
+use super::metrics::Metrics;
 use super::problem::Problem;
 use super::{router, server};
 use crate::database::MigrationSet;
-use crate::{Database, Error, Shutdown};
+use crate::{Database, Error, Shutdown, worker};
 
 /// How long the database may take to say that it is there.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -47,13 +47,7 @@ async fn alive() -> Response {
 }
 
 async fn ready(State(vitals): State<Arc<Vitals>>) -> Result<Response, Problem> {
-    let checked = tokio::time::timeout(READY_TIMEOUT, async {
-        for set in vitals.needs {
-            vitals.database.check_schema(*set).await?;
-        }
-        Ok(())
-    });
-    match checked.await {
+    match tokio::time::timeout(READY_TIMEOUT, vitals.database.require_schema(vitals.needs)).await {
         Ok(Ok(())) => Ok(json_text(StatusCode::OK, r#"{"status":"ready"}"#)),
         Ok(Err(error @ Error::SchemaTooOld { .. })) => Err(Problem::unavailable(error.to_string())),
         Ok(Err(error)) => {
@@ -93,7 +87,7 @@ pub struct Health {
 pub async fn serve(
     addr: SocketAddr,
     database: Database,
-    worker: Option<Arc<dyn WorkerFigures>>,
+    worker: Option<Arc<worker::Metrics>>,
     shutdown: Shutdown,
 ) -> std::io::Result<Health> {
     let listener = TcpListener::bind(addr).await?;

@@ -1,9 +1,9 @@
 //! The header `Idempotency-Key`: the same key gives the same answer.
 
 use axum::extract::OptionalFromRequestParts;
+use axum::http::header::RETRY_AFTER;
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, StatusCode};
-use axum::http::header::RETRY_AFTER;
 
 use super::jobs;
 use super::problem::Problem;

@@ -17,8 +17,8 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use crate::Database;
 use crate::operate::{self, QueueStats};
+use crate::{Database, worker};
 
 /// How long the figures of the queues are shown before they are read again.
 const STATS_AGE: Duration = Duration::from_secs(5);
@@ -27,27 +27,7 @@ const STATS_TIMEOUT: Duration = Duration::from_secs(2);
 /// The most queues shown; whoever makes more has put something else than a queue into its name.
 const MAX_QUEUES: usize = 500;
 /// Bounds of the request latency, in seconds.
-const LATENCY_BUCKETS: [f64; 14] =
-    [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
-
-/// What a worker counts, for a process that runs one beside its metrics.
-pub trait WorkerFigures: Send + Sync {
-    /// The figures of now.
-    fn figures(&self) -> Vec<Figure>;
-}
-
-/// One figure of a worker.
-#[derive(Clone, Copy, Debug)]
-pub struct Figure {
-    /// Its name, which `postrider_worker_` comes before, and `_total` after where it only rises.
-    pub name: &'static str,
-    /// What it counts, in one sentence.
-    pub help: &'static str,
-    /// The count.
-    pub value: u64,
-    /// Whether it can fall.
-    pub falls: bool,
-}
+const LATENCY_BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
 /// All that `/metrics` shows.
 pub(crate) struct Metrics {
@@ -77,7 +57,7 @@ struct RouteLabels {
 }
 
 impl Metrics {
-    pub fn new(worker: Option<Arc<dyn WorkerFigures>>) -> Self {
+    pub fn new(worker: Option<Arc<worker::Metrics>>) -> Self {
         let mut registry = Registry::default();
         let http = HttpMetrics {
             requests: Family::default(),
@@ -209,27 +189,31 @@ impl Collector for QueueFigures {
     }
 }
 
-struct WorkerCollector(Arc<dyn WorkerFigures>);
-
-impl fmt::Debug for WorkerCollector {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("WorkerCollector")
-    }
-}
+/// What a worker counts, where one runs in this process.
+#[derive(Debug)]
+struct WorkerCollector(Arc<worker::Metrics>);
 
 impl Collector for WorkerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        for figure in self.0.figures() {
-            let name = format!("postrider_worker_{}", figure.name);
-            if figure.falls {
-                let gauge = ConstGauge::new(figure.value);
-                gauge.encode(encoder.encode_descriptor(&name, figure.help, None, MetricType::Gauge)?)?;
-            } else {
-                let counter = ConstCounter::new(figure.value);
-                counter.encode(encoder.encode_descriptor(&name, figure.help, None, MetricType::Counter)?)?;
-            }
+        let counted = &self.0;
+        for (name, help, count) in [
+            ("postrider_worker_claimed", "Attempts claimed.", counted.claimed()),
+            ("postrider_worker_completed", "Jobs completed.", counted.completed()),
+            ("postrider_worker_failed", "Attempts that failed, by error, panic or timeout.", counted.failed()),
+            ("postrider_worker_panicked", "Attempts that panicked; also counted as failed.", counted.panicked()),
+            ("postrider_worker_discarded", "Jobs discarded.", counted.discarded()),
+            ("postrider_worker_cancelled", "Jobs cancelled.", counted.cancelled()),
+            ("postrider_worker_snoozed", "Attempts snoozed.", counted.snoozed()),
+            ("postrider_worker_given_back", "Attempts given back unspent at shutdown.", counted.given_back()),
+            ("postrider_worker_stale", "Outcomes refused because another attempt has the job.", counted.stale()),
+            ("postrider_worker_rescued", "Jobs taken back from dead workers.", counted.rescued()),
+        ] {
+            let counter = ConstCounter::new(count);
+            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        Ok(())
+        let running = ConstGauge::new(counted.in_flight());
+        let name = "postrider_worker_in_flight";
+        running.encode(encoder.encode_descriptor(name, "Attempts running now.", None, MetricType::Gauge)?)
     }
 }
 
@@ -237,29 +221,18 @@ impl Collector for WorkerCollector {
 mod tests {
     use super::*;
 
-    struct TwoFigures;
-
-    impl WorkerFigures for TwoFigures {
-        fn figures(&self) -> Vec<Figure> {
-            vec![
-                Figure { name: "claimed", help: "Attempts claimed.", value: 7, falls: false },
-                Figure { name: "in_flight", help: "Attempts being run.", value: 2, falls: true },
-            ]
-        }
-    }
-
     #[tokio::test]
     async fn figures_are_shown_also_while_the_database_cannot_be_reached() -> Result<(), Box<dyn std::error::Error>> {
         let nowhere = Database::from_url("postgres://nobody@127.0.0.1:1/none")?;
-        let metrics = Metrics::new(Some(Arc::new(TwoFigures)));
+        let metrics = Metrics::new(Some(Arc::default()));
         metrics.http().count(&axum::http::Method::GET, "/jobs/{id}", 200, Duration::from_millis(3));
         metrics.http().count(&axum::http::Method::from_bytes(b"BREW")?, "unmatched", 404, Duration::from_millis(3));
         let text = metrics.text(&nowhere).await?;
         for line in [
             "postrider_http_requests_total{method=\"GET\",route=\"/jobs/{id}\",status=\"200\"} 1",
             "postrider_http_requests_total{method=\"other\",route=\"unmatched\",status=\"404\"} 1",
-            "postrider_worker_claimed_total 7",
-            "postrider_worker_in_flight 2",
+            "postrider_worker_claimed_total 0",
+            "postrider_worker_in_flight 0",
             "postrider_queue_figures_up 0.0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

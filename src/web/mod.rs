@@ -20,7 +20,7 @@ mod files;
 pub mod health;
 mod idempotency_key;
 mod jobs;
-pub mod metrics;
+mod metrics;
 mod observe;
 mod openapi;
 mod parameters;
@@ -40,7 +40,7 @@ use tokio::net::TcpListener;
 
 pub use args::Args;
 
-use crate::app::object_store::{ObjectStore, ObjectStoreConfig};
+use crate::app::ObjectStore;
 use crate::cli::logging;
 use crate::database::MigrationSet;
 use crate::{Database, Error, Shutdown};
@@ -98,16 +98,15 @@ fn start(args: &Args) -> Result<usize, StartError> {
 async fn run(settings: Settings) -> Result<usize, StartError> {
     let shutdown = Shutdown::on_signals()?;
     let database = Database::from_url(&settings.database_url)?;
-    for set in NEEDS {
-        if settings.migrate {
+    if settings.migrate {
+        for set in NEEDS {
             database.migrate(*set).await?;
         }
-        database.check_schema(*set).await?;
     }
-    let objects = ObjectStoreConfig::from_env()?;
+    database.require_schema(NEEDS).await?;
     let web = Web {
         database: database.clone(),
-        objects: ObjectStore::connect(&objects).await,
+        objects: ObjectStore::new(settings.object_store),
         transfers: files::Transfers::default(),
     };
     let vitals = Vitals { database, needs: NEEDS, metrics: Metrics::new(None) };

@@ -102,7 +102,10 @@ fn is_passing(error: &Error) -> bool {
     match error {
         Error::Connect(_) | Error::TimedOut(_) => true,
         Error::Database(cause) => cause.code().map_or_else(
-            || cause.is_closed() || std::error::Error::source(cause).is_some_and(|source| source.is::<std::io::Error>()),
+            || {
+                cause.is_closed()
+                    || std::error::Error::source(cause).is_some_and(|source| source.is::<std::io::Error>())
+            },
             |code| {
                 let restarting = [
                     SqlState::ADMIN_SHUTDOWN,
