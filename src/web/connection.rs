@@ -28,7 +28,7 @@ use super::patient_stream::PatientStream;
 use crate::Shutdown;
 
 /// How long the head of a request may take, from the connection or the last answer on.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(15);
+const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long an answer may lie unread.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 /// The largest head, in bytes, and the size of the buffers.

@@ -2,3 +2,5 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod database;
+pub mod process;
+pub mod web;
