@@ -19,11 +19,6 @@ async fn start() -> (TestDatabase, WebService) {
     (database, web)
 }
 
-async fn count(database: &TestDatabase, table: &str) -> i64 {
-    let client = database.connect().await;
-    client.query_one(&format!("SELECT count(*) FROM {table}"), &[]).await.unwrap().get(0)
-}
-
 async fn run_sql(database: &TestDatabase, statements: &str) {
     database.connect().await.batch_execute(statements).await.unwrap();
 }
@@ -41,7 +36,7 @@ async fn a_job_is_there_once_the_answer_is() {
     for unset in ["attempted_at", "attempted_by", "finished_at", "error"] {
         assert!(job[unset].is_null() && job.get(unset).is_some(), "{unset}: {job}");
     }
-    assert_eq!(count(&database, "postrider.job").await, 1);
+    assert_eq!(database.count("postrider.job").await, 1);
     assert_eq!(web.get(answer.header("location").unwrap()).await.json(200), job);
 }
 
@@ -181,15 +176,15 @@ async fn queues_are_paused_and_resumed() {
         let paused = web.act("/queues/mail%2Furgent/pause").await.json(200);
         assert_eq!(paused, json!({"queue": "mail/urgent", "paused": true}));
     }
-    assert_eq!(count(&database, "postrider.queue WHERE name = 'mail/urgent' AND paused_at IS NOT NULL").await, 1);
+    assert_eq!(database.count("postrider.queue WHERE name = 'mail/urgent' AND paused_at IS NOT NULL").await, 1);
     let resumed = web.act("/queues/mail%2Furgent/resume").await.json(200);
     assert_eq!(resumed, json!({"queue": "mail/urgent", "paused": false}));
-    assert_eq!(count(&database, "postrider.queue WHERE paused_at IS NOT NULL").await, 0);
+    assert_eq!(database.count("postrider.queue WHERE paused_at IS NOT NULL").await, 0);
     for bad in ["a%00b", "a%20b", "-x", &"q".repeat(65), "a%2Cb"] {
         assert_eq!(web.act(&format!("/queues/{bad}/pause")).await.problem(400)["field"], "queue", "{bad}");
     }
     web.act("/queues/%ff/pause").await.problem(400);
-    assert_eq!(count(&database, "postrider.queue WHERE paused_at IS NOT NULL").await, 0);
+    assert_eq!(database.count("postrider.queue WHERE paused_at IS NOT NULL").await, 0);
 }
 
 #[tokio::test]
@@ -282,7 +277,7 @@ async fn bad_bodies_are_refused_by_field_and_nothing_is_written() {
     ] {
         web.post_bytes("/jobs", body).await.problem(400);
     }
-    assert_eq!(count(&database, "postrider.jobs").await, 0);
+    assert_eq!(database.count("postrider.jobs").await, 0);
     // Only after all of these: a good one still goes through.
     web.post("/jobs", &json!({"kind": "k", "args": text(MAX_ARGS_BYTES - 2)})).await.json(201);
 }
@@ -327,8 +322,8 @@ async fn twenty_clients_with_one_idempotency_key_add_one_job() {
         assert_eq!((answer.status, &answer.body), (201, &first.body));
         assert_eq!(answer.header("location"), first.header("location"));
     }
-    assert_eq!(count(&database, "postrider.jobs").await, 1);
-    assert_eq!(count(&database, "idempotency_keys").await, 1);
+    assert_eq!(database.count("postrider.jobs").await, 1);
+    assert_eq!(database.count("idempotency_keys").await, 1);
 }
 
 #[tokio::test]
@@ -345,7 +340,7 @@ async fn an_idempotency_key_gives_the_first_answer_also_after_the_job_has_finish
     let refused = post_with_key(&web, "a", &json!({"kind": "k", "priority": 1})).await.problem(422);
     assert_eq!(refused["field"], "Idempotency-Key");
     assert_ne!(post_with_key(&web, "b", &body).await.json(201)["id"], id);
-    assert_eq!(count(&database, "postrider.jobs").await, 2);
+    assert_eq!(database.count("postrider.jobs").await, 2);
 }
 
 #[tokio::test]
@@ -362,9 +357,9 @@ async fn idempotency_keys_expire_after_a_day_and_are_cleaned_up() {
     .await;
     let second = post_with_key(&web, "mine", &json!({"kind": "other"})).await.json(201);
     assert_ne!(first["id"], second["id"]);
-    assert_eq!(count(&database, "idempotency_keys").await, 51, "a hundred old ones went with it");
+    assert_eq!(database.count("idempotency_keys").await, 51, "a hundred old ones went with it");
     post_with_key(&web, "new", &body).await.json(201);
-    assert_eq!(count(&database, "idempotency_keys").await, 2);
+    assert_eq!(database.count("idempotency_keys").await, 2);
 }
 
 #[tokio::test]
@@ -376,7 +371,7 @@ async fn bad_idempotency_keys_are_refused_and_bad_bodies_use_none_up() {
     }
     let twice = web.request(Method::POST, "/jobs").header("Idempotency-Key", "a").header("Idempotency-Key", "a");
     assert_eq!(Answer::of(twice.json(&body)).await.problem(400)["field"], "Idempotency-Key");
-    assert_eq!(count(&database, "postrider.jobs").await, 0);
+    assert_eq!(database.count("postrider.jobs").await, 0);
 
     post_with_key(&web, "k", &json!({"kind": ""})).await.problem(400);
     post_with_key(&web, "k", &body).await.json(201);
@@ -393,20 +388,11 @@ async fn who_waits_for_a_key_gets_it_when_the_first_request_fails() {
     let body = json!({"kind": "k"});
     let waiting = post_with_key(&web, "k", &body);
     let give_up = async {
-        wait_for_a_blocked_query(&database).await;
+        database.until_blocked().await;
         tx.rollback().await.unwrap();
     };
     let (answer, ()) = tokio::join!(waiting, give_up);
     answer.json(201);
-}
-
-/// Until some session waits for a lock.
-async fn wait_for_a_blocked_query(database: &TestDatabase) {
-    let client = database.connect().await;
-    let blocked =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let seen = async { while client.query_one(blocked, &[]).await.unwrap().get::<_, i64>(0) == 0 {} };
-    tokio::time::timeout(Duration::from_secs(10), seen).await.expect("a query that waits for a lock");
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use support::database::TestDatabase;
 use support::process::{Process, Signal};
+use support::wait::until;
 use support::web::{Answer, WebService, web_command};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -159,9 +160,7 @@ async fn a_body_that_is_too_large_is_refused_whether_or_not_it_says_so() {
     // One that only says so is refused before it is sent.
     let head = "POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 9000000000\r\n\r\n";
     assert!(web.raw(head.as_bytes(), SOON).await.starts_with("HTTP/1.1 413 "));
-    let jobs: i64 =
-        database.connect().await.query_one("SELECT count(*) FROM postrider.jobs", &[]).await.unwrap().get(0);
-    assert_eq!(jobs, 0);
+    assert_eq!(database.count("postrider.jobs").await, 0);
 }
 
 #[tokio::test]
@@ -195,9 +194,7 @@ async fn a_body_that_ends_early_writes_nothing() {
     stream.shutdown().await.unwrap();
     let mut answer = Vec::new();
     let _ = tokio::time::timeout(SOON, stream.read_to_end(&mut answer)).await.expect("the connection ends");
-    let jobs: i64 =
-        database.connect().await.query_one("SELECT count(*) FROM postrider.jobs", &[]).await.unwrap().get(0);
-    assert_eq!(jobs, 0);
+    assert_eq!(database.count("postrider.jobs").await, 0);
 }
 
 #[tokio::test]
@@ -255,11 +252,7 @@ async fn held_request(web: &WebService, database: &TestDatabase) -> (tokio_postg
         body.len()
     );
     stream.write_all(format!("{head}{body}").as_bytes()).await.unwrap();
-    let looker = database.connect().await;
-    let blocked =
-        "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
-    let waits = async { while looker.query_one(blocked, &[]).await.unwrap().get::<_, i64>(0) == 0 {} };
-    tokio::time::timeout(SOON, waits).await.expect("the request waits for the lock");
+    database.until_blocked().await;
     (holder, stream)
 }
 
@@ -271,8 +264,8 @@ async fn a_shutdown_lets_requests_end_and_takes_no_more() {
         let (holder, mut stream) = held_request(&web, &database).await;
         web.process.signal(signal);
         web.process.wait_for_event("shutting down", SOON).await;
-        let refused = async { while TcpStream::connect(&web.addr).await.is_ok() {} };
-        tokio::time::timeout(SOON, refused).await.expect("no more connections are accepted");
+        let connect = async || TcpStream::connect(&web.addr).await.err();
+        until("connections are refused", SOON, connect).await;
 
         holder.batch_execute("COMMIT").await.unwrap();
         let mut answer = Vec::new();

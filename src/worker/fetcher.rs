@@ -150,9 +150,9 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         self.next_look = Instant::now() + self.poll_interval();
     }
 
-    /// The poll interval ± 10 %, so that a fleet started at once does not poll at once.
+    /// The poll interval, up to 10 % shorter, so that a fleet started at once does not poll at once.
     fn poll_interval(&self) -> Duration {
-        self.shared.settings.poll_interval.mul_f64(0.9 + 0.2 * fastrand::f64())
+        self.shared.settings.poll_interval.mul_f64(0.9 + 0.1 * fastrand::f64())
     }
 
     /// The queues to claim from, each with its free slots.

@@ -3,4 +3,6 @@
 
 pub mod database;
 pub mod process;
+pub mod wait;
 pub mod web;
+pub mod worker;
