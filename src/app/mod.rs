@@ -7,6 +7,7 @@
 
 mod error;
 pub mod files;
+pub(crate) mod idempotency;
 pub mod jobs;
 pub mod object_store;
 mod store;

@@ -1,1 +1,3 @@
-//! cli
+//! The command line `worker`.
+
+pub mod logging;

@@ -3,5 +3,7 @@
 
 pub mod cluster;
 pub mod database;
+pub mod process;
 pub mod wait;
+pub mod web;
 pub mod worker;
