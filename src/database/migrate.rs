@@ -75,4 +75,37 @@ impl Database {
             .map_err(|error| Error::Migration { set: set.name(), problem: error.to_string() })?;
         Ok(())
     }
+
+    /// Where the schema of `set` stands.
+    ///
+    /// # Errors
+    /// [`Error::Connect`], [`Error::Database`].
+    pub async fn schema_status(&self, set: MigrationSet) -> Result<SchemaStatus, Error> {
+        let client = self.client().await?;
+        let table = match set {
+            MigrationSet::Queue => "postrider_queue_migrations",
+            #[cfg(feature = "app")]
+            MigrationSet::App => "postrider_app_migrations",
+        };
+        let needed = set.runner().get_migrations().iter().map(|m| m.version() as u32).max().unwrap_or(0);
+        let there = client.query_one("SELECT to_regclass($1) IS NOT NULL", &[&table]).await?;
+        let mut applied = 0;
+        if there.get::<_, bool>(0) {
+            let row = client.query_one(&format!("SELECT coalesce(max(version), 0)::int8 FROM {table}"), &[]).await?;
+            applied = row.get::<_, i64>(0) as u32;
+        }
+        Ok(SchemaStatus { set, applied, needed })
+    }
+
+    /// Refuses a schema older than this release needs.
+    ///
+    /// # Errors
+    /// [`Error::SchemaTooOld`], and as [`Database::schema_status`].
+    pub async fn require_schema(&self, set: MigrationSet) -> Result<(), Error> {
+        let status = self.schema_status(set).await?;
+        if status.applied < status.needed {
+            return Err(Error::SchemaTooOld { set: set.name(), found: status.applied, needed: status.needed });
+        }
+        Ok(())
+    }
 }
