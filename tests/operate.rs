@@ -202,7 +202,10 @@ async fn cancelling_ends_a_waiting_job_asks_for_a_running_one_and_refuses_a_fini
     }
     let running = jobs::running(&client, "mail").await;
     assert_eq!(operate::cancel(&client, running).await.unwrap().state, State::Running);
-    assert_eq!(jobs::count(&client, "SELECT count(*) FROM postrider.job WHERE cancel_requested_at IS NOT NULL").await, 1);
+    assert_eq!(
+        jobs::count(&client, "SELECT count(*) FROM postrider.job WHERE cancel_requested_at IS NOT NULL").await,
+        1
+    );
 
     for state in ["completed", "cancelled", "discarded"] {
         let finished = jobs::finished(&client, "mail", state).await;

@@ -1,6 +1,8 @@
 -- Jobs with the newest id first; $1 state, $2 kind, $3 queue (null: any), $4 only ids below, $5 how
 -- many. Each table is read by id, and only where jobs of that state can be: the view would work out
--- the state of every row first. A condition whose $1 is another state is gone once planned.
+-- the state of every row first. A condition whose $1 is another state is gone once planned. Each
+-- part says that it wants 100 rows at least, because for a few the planner would bet on meeting
+-- them soon in the order of ids, and walk a million rows where they lie together further down.
 (
     SELECT j.id, j.kind, j.queue, j.priority::integer AS priority,
            CASE WHEN j.running THEN 'running'
@@ -21,7 +23,7 @@
       AND ($3::text IS NULL OR j.queue = $3)
       AND ($4::bigint IS NULL OR j.id < $4)
     ORDER BY j.id DESC
-    LIMIT $5
+    LIMIT greatest($5, 100)
 )
 UNION ALL
 (
@@ -37,7 +39,7 @@ UNION ALL
       AND ($3::text IS NULL OR h.queue = $3)
       AND ($4::bigint IS NULL OR h.id < $4)
     ORDER BY h.id DESC
-    LIMIT $5
+    LIMIT greatest($5, 100)
 )
 ORDER BY id DESC
 LIMIT $5

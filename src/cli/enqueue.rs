@@ -34,7 +34,7 @@ pub(super) struct Enqueue {
     #[arg(long, value_name = "RFC3339", env = "WORKER_AT", value_parser = time, conflicts_with = "in")]
     at: Option<DateTime<Utc>>,
     /// Not before this long from now by the database's clock, 0s to 1000years, such as 90s or 2h.
-    #[arg(long, id = "in", value_name = "DURATION", env = "WORKER_IN",
+    #[arg(long = "in", id = "in", value_name = "DURATION", env = "WORKER_IN",
           value_parser = between(Duration::ZERO, THOUSAND_YEARS))]
     delay: Option<Duration>,
     /// The failure of this attempt discards the job, 1 to 10000.

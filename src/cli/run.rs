@@ -83,9 +83,6 @@ impl Run {
         if self.migrate {
             return migrate::migrate(database).await;
         }
-        for set in SETS {
-            database.require_schema(set).await?;
-        }
-        Ok(())
+        Ok(database.require_schema(&SETS).await?)
     }
 }

@@ -101,10 +101,12 @@ impl Database {
     ///
     /// # Errors
     /// [`Error::SchemaTooOld`], and as [`Database::schema_status`].
-    pub async fn require_schema(&self, set: MigrationSet) -> Result<(), Error> {
-        let status = self.schema_status(set).await?;
-        if status.applied < status.needed {
-            return Err(Error::SchemaTooOld { set: set.name(), found: status.applied, needed: status.needed });
+    pub async fn require_schema(&self, sets: &[MigrationSet]) -> Result<(), Error> {
+        for set in sets {
+            let status = self.schema_status(*set).await?;
+            if status.applied < status.needed {
+                return Err(Error::SchemaTooOld { set: set.name(), found: status.applied, needed: status.needed });
+            }
         }
         Ok(())
     }

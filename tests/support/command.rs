@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::io::Write;
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Longer than any command takes on a busy machine.
 const DEADLINE: Duration = Duration::from_secs(60);
@@ -91,4 +91,21 @@ pub fn end(child: Child) -> Ran {
 
 fn clean(command: &mut Command) -> &mut Command {
     command.env_clear().env("PATH", std::env::var_os("PATH").unwrap_or_default())
+}
+
+/// Waits until a process catches SIGINT and SIGTERM.
+#[track_caller]
+pub fn wait_until_signals_are_caught(pid: u32) {
+    let (interrupt, terminate) = (1_u64 << 1, 1_u64 << 14);
+    let deadline = Instant::now() + DEADLINE;
+    while Instant::now() < deadline {
+        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("the process is there");
+        let caught = status.lines().find_map(|line| line.strip_prefix("SigCgt:")).expect("SigCgt");
+        let caught = u64::from_str_radix(caught.trim(), 16).expect("hexadecimal");
+        if caught & interrupt != 0 && caught & terminate != 0 {
+            return;
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    }
+    panic!("process {pid} does not catch signals");
 }
