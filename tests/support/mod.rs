@@ -1,6 +1,9 @@
 //! What the integration tests share: a database each, processes, clocks with deadlines.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod cluster;
 pub mod command;
 pub mod database;
 pub mod jobs;
+pub mod wait;
+pub mod worker;
