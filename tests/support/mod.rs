@@ -9,3 +9,4 @@ pub mod process;
 pub mod wait;
 pub mod web;
 pub mod worker;
+pub mod worker_process;
