@@ -75,9 +75,34 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether the same call may succeed later: a lost connection, a restart, too many
+    /// connections, a deadlock, a standby. Anything else fails again however often it is tried.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect(_) | Self::TimedOut(_) => true,
+            Self::Database(error) => error.as_db_error().is_none_or(|db| is_passing_state(db.code().code())),
+            _ => false,
+        }
+    }
+
+    /// The SQLSTATE, where Postgres gave one.
+    pub(crate) fn sqlstate(&self) -> Option<&str> {
+        match self {
+            Self::Database(error) => error.code().map(tokio_postgres::error::SqlState::code),
+            _ => None,
+        }
+    }
+
     pub(crate) fn invalid(field: &'static str, problem: impl Into<String>) -> Self {
         Self::Invalid { field, problem: problem.into() }
     }
+}
+
+/// By class: 08 connection, 40 rolled back, 53 out of resources, 55 lock not available, 57 operator
+/// intervention, 58 system; 25006 is a standby that will not write.
+fn is_passing_state(code: &str) -> bool {
+    code == "25006" || ["08", "40", "53", "55", "57", "58"].iter().any(|class| code.starts_with(class))
 }
 
 impl From<deadpool_postgres::PoolError> for Error {

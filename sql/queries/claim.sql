@@ -1,7 +1,8 @@
 -- Claims due jobs of several queues ($1), as many of each as it has free slots ($2), of the kinds
 -- that this worker ($4) knows ($3): the most urgent first, then by due time, then by id.
 --
--- Always answers with at least one row: next_due_ms tells when the next waiting job is due.
+-- Always answers with at least one row: the database's clock (ms since 1970), and in how many ms
+-- the next waiting job is due.
 --
 -- Each priority is a scan of its own of job_claim, so that nothing is ever sorted, and a million
 -- jobs scheduled at one priority cost the others nothing. The rows are updated through their
@@ -47,9 +48,10 @@ claimed AS (
     RETURNING j.id, j.queue, j.kind, j.priority, j.run_at, j.args, j.attempt, j.max_attempts, j.claim,
               j.cancel_requested_at IS NOT NULL AS cancel_requested
 )
-SELECT upcoming.next_due_ms, claimed.*
+SELECT upcoming.database_ms, upcoming.next_due_ms, claimed.*
 FROM (
-    SELECT (extract(epoch FROM min(next.run_at) - clock_timestamp()) * 1000)::double precision AS next_due_ms
+    SELECT (extract(epoch FROM clock_timestamp()) * 1000)::double precision AS database_ms,
+           (extract(epoch FROM min(next.run_at) - clock_timestamp()) * 1000)::double precision AS next_due_ms
     FROM unnest($1::text[]) AS w (queue)
     CROSS JOIN (VALUES (1::smallint), (2::smallint), (3::smallint), (4::smallint)) AS p (priority)
     CROSS JOIN LATERAL (

@@ -27,8 +27,7 @@ mod endpoint;
 mod limit;
 mod migrate;
 mod queryable;
-#[allow(dead_code, reason = "for the worker's own connections")]
-mod reconnect;
+pub(crate) mod reconnect;
 mod settings;
 mod target;
 mod tls;
@@ -43,8 +42,6 @@ use tokio_postgres::{Client, Connection, Socket};
 pub(crate) use limit::{given_up, within};
 pub use migrate::{MigrationSet, SchemaStatus};
 pub use queryable::{InTransaction, Queryable};
-#[allow(unused_imports, reason = "for the worker's own connections")]
-pub(crate) use reconnect::Reconnect;
 use target::{PoolConnector, Target};
 pub(crate) use tls::Stream;
 
@@ -98,6 +95,12 @@ impl Database {
         self
     }
 
+    /// Whether LISTEN goes to the same address as everything else, so that what is proved of the
+    /// one connection holds for the others.
+    pub(crate) fn listens_where_it_writes(&self) -> bool {
+        Arc::ptr_eq(&self.target, &self.listen_target)
+    }
+
     /// The pool, for work of your own.
     #[must_use]
     pub fn pool(&self) -> &Pool {
@@ -126,7 +129,6 @@ impl Database {
 
     /// A connection outside the pool, to be driven by the caller. `purpose` shows in
     /// `pg_stat_activity.application_name`.
-    #[allow(dead_code, reason = "for the worker's claims and finishes")]
     pub(crate) async fn connect(&self, purpose: &str) -> Result<(Client, Connection<Socket, Stream>), Error> {
         self.target.open(purpose).await
     }

@@ -4,7 +4,9 @@
 //! time for the others; the name that a certificate is checked against is that of the host
 //! connected to; no error repeats the password.
 
+use std::error::Error as StdError;
 use std::fmt;
+use std::fmt::Write as _;
 use std::future::Future;
 use std::net::IpAddr;
 use std::pin::Pin;
@@ -210,13 +212,11 @@ impl fmt::Display for Target {
 
 /// Whether it was the encryption that failed, or the server takes only plain connections.
 fn is_worth_a_plain_try(error: &tokio_postgres::Error) -> bool {
-    use std::error::Error as _;
-
     let handshake_failed = error
         .source()
         .and_then(|cause| cause.downcast_ref::<std::io::Error>())
         .and_then(std::io::Error::get_ref)
-        .is_some_and(|cause| cause.is::<rustls::Error>());
+        .is_some_and(<dyn StdError + Send + Sync>::is::<rustls::Error>);
     // What pg_hba.conf answers to a connection that it has no line for.
     handshake_failed || error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION)
 }
@@ -264,11 +264,10 @@ fn passed_on(settings: &Settings) -> Result<Config, String> {
             return Err(not_supported(setting));
         }
         let value = setting.value().replace('\\', r"\\").replace('\'', r"\'");
-        pairs.push_str(&format!("{}='{value}' ", setting.key()));
+        // Writing to a `String` does not fail.
+        let _ = write!(pairs, "{}='{value}' ", setting.key());
     }
     pairs.parse().map_err(|error: tokio_postgres::Error| {
-        use std::error::Error as _;
-
         // The cause names the option and never its value.
         format!("has an {}", error.source().map_or_else(|| "invalid option".into(), ToString::to_string))
     })
@@ -348,6 +347,7 @@ fn number<T: std::str::FromStr>(setting: &Setting) -> Result<T, String> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::settings::tests::{percent_encoded, quoted};
     use super::*;
     use proptest::prelude::*;
 
@@ -369,7 +369,7 @@ mod tests {
 
         let options = "keepalives_idle=60&keepalives_interval=20&keepalives_count=7&tcp_user_timeout=1500";
         let config = parse(&format!("postgres://db?{options}")).config;
-        assert_eq!(config.get_keepalives_idle(), Duration::from_secs(60));
+        assert_eq!(config.get_keepalives_idle(), Duration::from_mins(1));
         assert_eq!(config.get_keepalives_interval(), Some(Duration::from_secs(20)));
         assert_eq!(config.get_keepalives_retries(), Some(7));
         assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_millis(1500)));
@@ -381,7 +381,7 @@ mod tests {
         assert_eq!(parse("host=db").longest(), Duration::from_secs(5));
         assert_eq!(parse("host=db connect_timeout=0").longest(), Duration::from_secs(5));
         assert_eq!(parse("host=a,b connect_timeout=2").longest(), Duration::from_secs(4));
-        assert_eq!(parse(&format!("host=a connect_timeout={}", i64::MAX)).longest(), Duration::from_secs(3600));
+        assert_eq!(parse(&format!("host=a connect_timeout={}", i64::MAX)).longest(), Duration::from_hours(1));
     }
 
     #[test]
@@ -454,9 +454,7 @@ mod tests {
             option in option(),
             encode in any::<bool>(),
         ) {
-            let percent: String = secret.bytes().map(|byte| format!("%{byte:02X}")).collect();
-            let quoted = format!("'{}'", secret.replace('\\', r"\\").replace('\'', r"\'"));
-            let (in_url, in_pairs) = if encode { (percent, quoted) } else { (secret.clone(), secret.clone()) };
+            let (in_url, in_pairs) = if encode { (percent_encoded(&secret), quoted(&secret)) } else { (secret.clone(), secret.clone()) };
             for text in [
                 format!("postgres://u:{in_url}@h/db?{option}"),
                 format!("postgres://h/db?{option}&password={in_url}"),

@@ -13,6 +13,7 @@ pub(crate) mod lookup;
 pub(crate) mod notification;
 pub(crate) mod periodic;
 pub(crate) mod schema;
+pub(crate) mod session;
 pub(crate) mod worker;
 
 /// The text of a statement in `sql/queries/`.

@@ -1,1 +1,160 @@
-//! worker
+//! Leases of workers, and taking back the jobs of dead ones.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::Client;
+use tokio_postgres::types::Type;
+use uuid::Uuid;
+
+use super::sql;
+use crate::job::JobId;
+use crate::{Database, Error};
+
+/// What a worker says about itself.
+pub(crate) struct Registration<'r> {
+    pub id: Uuid,
+    pub lock_key: i64,
+    pub lease_ms: i32,
+    pub pid: i32,
+    pub host: &'r str,
+    pub version: &'r str,
+    pub queues: &'r [&'r str],
+}
+
+/// Another worker, as one look showed it.
+pub(crate) struct Peer {
+    pub id: Uuid,
+    pub heartbeat_at: DateTime<Utc>,
+    pub lease_ms: i32,
+    pub lock_is_free: bool,
+}
+
+/// A job taken back from a worker that is gone.
+pub(crate) struct Rescued {
+    pub id: JobId,
+    pub kind: String,
+    pub attempt: i32,
+    pub discarded: bool,
+    pub worker: Option<Uuid>,
+}
+
+pub(crate) async fn register(database: &Database, worker: &Registration<'_>) -> Result<(), Error> {
+    database
+        .client()
+        .await?
+        .execute_typed(
+            sql!("register_worker"),
+            &[
+                (&worker.id, Type::UUID),
+                (&worker.lock_key, Type::INT8),
+                (&worker.lease_ms, Type::INT4),
+                (&worker.pid, Type::INT4),
+                (&worker.host, Type::TEXT),
+                (&worker.version, Type::TEXT),
+                (&worker.queues, Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    Ok(())
+}
+
+/// Whether the lease still stands. Notifies the worker's own channel with `ping`.
+pub(crate) async fn heartbeat(database: &Database, worker: Uuid, holds_lock: bool, ping: u64) -> Result<bool, Error> {
+    let row = database
+        .client()
+        .await?
+        .query_typed_opt(
+            sql!("heartbeat"),
+            &[
+                (&worker, Type::UUID),
+                (&holds_lock, Type::BOOL),
+                (&ping_channel(worker), Type::TEXT),
+                (&ping.to_string(), Type::TEXT),
+            ],
+        )
+        .await?;
+    Ok(row.is_some())
+}
+
+pub(crate) async fn deregister(database: &Database, worker: Uuid) -> Result<(), Error> {
+    database.client().await?.execute_typed(sql!("deregister_worker"), &[(&worker, Type::UUID)]).await?;
+    Ok(())
+}
+
+/// The channel on which a worker hears its own heartbeats.
+pub(crate) fn ping_channel(worker: Uuid) -> String {
+    format!("postrider_ping_{}", worker.simple())
+}
+
+/// Begins to hear the worker's own heartbeats.
+pub(crate) async fn listen_ping(client: &Client, worker: Uuid) -> Result<(), Error> {
+    Ok(client.batch_execute(&sql!("listen_ping").replace("{channel}", &ping_channel(worker))).await?)
+}
+
+/// Begins to hear of new jobs.
+pub(crate) async fn listen_wake(client: &Client) -> Result<(), Error> {
+    Ok(client.batch_execute(sql!("listen_wake")).await?)
+}
+
+/// Whether the session of `client` now holds the lock. Does not wait: a backend that is killed
+/// while it waits keeps its locks.
+pub(crate) async fn try_life_lock(client: &Client, lock_key: i64) -> Result<bool, Error> {
+    Ok(client.query_typed_one(sql!("try_life_lock"), &[(&lock_key, Type::INT8)]).await?.try_get(0)?)
+}
+
+pub(crate) async fn look_at_peers(database: &Database, worker: Uuid) -> Result<Vec<Peer>, Error> {
+    let rows = database.client().await?.query_typed(sql!("look_at_peers"), &[(&worker, Type::UUID)]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Peer {
+                id: row.try_get("id")?,
+                heartbeat_at: row.try_get("heartbeat_at")?,
+                lease_ms: row.try_get("lease_ms")?,
+                lock_is_free: row.try_get("lock_is_free")?,
+            })
+        })
+        .collect()
+}
+
+/// Gives a worker up, unless it gave a heartbeat after `heartbeat_at`, and takes back its jobs.
+pub(crate) async fn rescue_worker(
+    database: &Database,
+    worker: Uuid,
+    heartbeat_at: DateTime<Utc>,
+    discarded_seconds: i64,
+) -> Result<Vec<Rescued>, Error> {
+    let rows = database
+        .client()
+        .await?
+        .query_typed(
+            sql!("rescue_worker"),
+            &[(&worker, Type::UUID), (&heartbeat_at, Type::TIMESTAMPTZ), (&discarded_seconds, Type::INT8)],
+        )
+        .await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Rescued {
+                id: row.try_get("id")?,
+                kind: row.try_get("kind")?,
+                attempt: row.try_get("attempt")?,
+                discarded: row.try_get("discarded")?,
+                worker: Some(worker),
+            })
+        })
+        .collect()
+}
+
+/// Takes back running jobs whose worker is not registered.
+pub(crate) async fn rescue_strays(database: &Database) -> Result<Vec<Rescued>, Error> {
+    let rows = database.client().await?.query_typed(sql!("rescue_strays"), &[]).await?;
+    rows.iter()
+        .map(|row| {
+            Ok(Rescued {
+                id: row.try_get("id")?,
+                kind: row.try_get("kind")?,
+                attempt: row.try_get("attempt")?,
+                discarded: false,
+                worker: row.try_get("attempted_by")?,
+            })
+        })
+        .collect()
+}

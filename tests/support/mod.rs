@@ -3,3 +3,5 @@
 
 pub mod cluster;
 pub mod database;
+pub mod wait;
+pub mod worker;

@@ -1,0 +1,169 @@
+//! Starting claimed jobs, each as a task with a span of its own, and stopping them.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use super::attempt::{self, CANCEL_GRACE};
+use super::context::Context;
+use super::held::{Held, NewHeld, StopReason};
+use super::outcome::{Ended, Outcome};
+use super::registry::{Handler, Registry};
+use super::shared::Shared;
+use crate::store::claim::ClaimedJob;
+use crate::store::finish::Fence;
+
+/// How long after its grace a handler is taken for one that blocks its thread.
+const BLOCKED_AFTER: Duration = Duration::from_secs(5);
+
+pub(super) struct Executor<S> {
+    shared: Arc<Shared>,
+    registry: Registry<S>,
+    state: Arc<S>,
+    finisher: mpsc::Sender<Ended>,
+}
+
+impl<S: Send + Sync + 'static> Executor<S> {
+    pub fn new(shared: Arc<Shared>, registry: Registry<S>, state: Arc<S>, finisher: mpsc::Sender<Ended>) -> Self {
+        Self { shared, registry, state, finisher }
+    }
+
+    /// Starts a claimed job. `claimed_by` is the worker id that the claim was made under.
+    pub fn start(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
+        let Some(handler) = self.registry.get(&job.kind).map(Arc::clone) else {
+            // A claim asks only for the kinds of the registry.
+            tracing::error!(job_id = job.id, kind = job.kind, "claimed a job of an unknown kind");
+            return;
+        };
+        let new = NewHeld {
+            fence: Fence { id: job.id, claim: job.claim, worker: claimed_by },
+            kind: handler.kind,
+            queue,
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            timeout: handler.timeout.or(self.shared.settings.timeout),
+        };
+        let Some(held) = self.shared.held.hold(&new) else {
+            tracing::warn!(job_id = job.id, "the claim of a running job was lost by the database; its run goes on");
+            return;
+        };
+        self.shared.slots.take(queue);
+        self.shared.metrics.claimed.increment();
+        self.shared.metrics.in_flight.increment();
+        let span = tracing::info_span!(
+            parent: None, "attempt", job_id = job.id, kind = handler.kind, attempt = job.attempt
+        );
+        tokio::spawn(Arc::clone(self).attempt(handler, held, job).instrument(span));
+    }
+
+    /// Returns a claimed job without having started it.
+    pub async fn give_back(&self, queue: usize, job: &ClaimedJob, claimed_by: Uuid) {
+        let Some(handler) = self.registry.get(&job.kind) else { return };
+        let held = self.shared.held.hold(&NewHeld {
+            fence: Fence { id: job.id, claim: job.claim, worker: claimed_by },
+            kind: handler.kind,
+            queue,
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            timeout: None,
+        });
+        if let Some(held) = held {
+            self.shared.slots.take(queue);
+            self.shared.metrics.in_flight.increment();
+            self.end(held, Outcome::GivenBack).await;
+        }
+    }
+
+    async fn attempt(self: Arc<Self>, handler: Arc<Handler<S>>, held: Arc<Held>, job: ClaimedJob) {
+        let outcome = if job.cancel_requested {
+            Outcome::Cancelled { reason: None }
+        } else {
+            let context = Context {
+                job_id: held.id,
+                kind: held.kind,
+                queue: Arc::clone(&self.shared.settings.queues[held.queue].name),
+                attempt: u32::try_from(held.attempt).unwrap_or(1),
+                max_attempts: u32::try_from(held.max_attempts).unwrap_or(1),
+                worker_id: held.fence().worker,
+                cancelled: held.cancel.clone(),
+                database: self.shared.database.clone(),
+                state: Arc::clone(&self.state),
+            };
+            let start = || handler.start(&job.args, context);
+            let policy = &self.shared.settings.retry_policy;
+            attempt::run(&held, held.timeout, policy, handler.retry_after, start).await
+        };
+        self.end(held, outcome).await;
+    }
+
+    /// Hands the outcome to the finisher, and only then frees the slot, so that a finisher that
+    /// lags behind the database holds up new claims.
+    async fn end(&self, held: Arc<Held>, outcome: Outcome) {
+        if !held.end_once() {
+            return;
+        }
+        let queue = held.queue;
+        if held.stop_reason() == Some(StopReason::Lost) {
+            // Another attempt owns the job now; whatever this one did is not recorded.
+            self.shared.metrics.stale.increment();
+            tracing::warn!(
+                job_id = held.id,
+                kind = held.kind,
+                "attempt was given to another worker; its outcome is dropped"
+            );
+            self.shared.held.release(&held);
+        } else if self.finisher.send(Ended { held, outcome }).await.is_err() {
+            tracing::error!("an attempt ended after the shutdown was over");
+        }
+        self.shared.metrics.in_flight.decrement();
+        self.shared.slots.give_back(queue);
+    }
+
+    /// Stops all jobs that still run and waits for their handlers to return or be dropped.
+    /// Answers with how many there were. A handler that blocks its thread is given up.
+    pub async fn cut_off(&self, reason: StopReason) -> u64 {
+        let running: Vec<_> = self.shared.held.all().into_iter().filter(|held| !held.has_ended()).collect();
+        for held in &running {
+            held.stop(reason);
+        }
+        let margin = Duration::from_millis(500);
+        let _ = tokio::time::timeout(CANCEL_GRACE + margin, self.drained()).await;
+        for held in &running {
+            if !held.has_ended() {
+                tracing::error!(job_id = held.id, kind = held.kind, "handler ignores cancellation; given up");
+                self.end(Arc::clone(held), attempt::given_up(held, &self.shared.settings.retry_policy)).await;
+            }
+        }
+        running.len() as u64
+    }
+
+    /// Resolves when no handler runs.
+    pub async fn drained(&self) {
+        while !self.shared.slots.all_free() {
+            self.shared.slots.freed().await;
+        }
+    }
+
+    /// Gives up handlers that block their thread although they were asked to stop, so that they do
+    /// not cost a slot for ever.
+    pub async fn give_up_blocked(&self) {
+        for held in self.shared.held.all() {
+            if held.is_overdue(CANCEL_GRACE) {
+                held.stop(StopReason::TimedOut);
+            }
+            let stopped_long_ago = held.stopped_at().is_some_and(|at| at.elapsed() > CANCEL_GRACE + BLOCKED_AFTER);
+            if stopped_long_ago && !held.has_ended() {
+                tracing::error!(
+                    job_id = held.id,
+                    kind = held.kind,
+                    "handler ignores cancellation and blocks its thread; its slot is freed, its job recorded as given up"
+                );
+                let outcome = attempt::given_up(&held, &self.shared.settings.retry_policy);
+                self.end(held, outcome).await;
+            }
+        }
+    }
+}

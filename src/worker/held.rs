@@ -1,0 +1,174 @@
+//! The jobs that this worker holds: from their claim until their outcome is recorded.
+//!
+//! A job stays held while its outcome waits to be recorded, so that nobody takes it for lost in
+//! between.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::job::JobId;
+use crate::store::finish::Fence;
+
+/// Why a handler is asked to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum StopReason {
+    /// Somebody asked for the job to be cancelled.
+    CancelRequested = 1,
+    /// The attempt has taken too long.
+    TimedOut = 2,
+    /// The worker is shutting down and its time is up.
+    ShuttingDown = 3,
+    /// The job has been given to another attempt.
+    Lost = 4,
+}
+
+/// One held job.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub id: JobId,
+    pub kind: &'static str,
+    pub queue: usize,
+    pub attempt: i32,
+    pub max_attempts: i32,
+    pub timeout: Option<Duration>,
+    pub cancel: CancellationToken,
+    started_at: Instant,
+    fence: Mutex<(i32, Uuid)>,
+    stop_reason: AtomicU8,
+    stopped_at: Mutex<Option<Instant>>,
+    /// Its slot is free again: its handler has ended, or was given up.
+    slot_freed: AtomicU8,
+}
+
+/// What a held job is made from.
+pub(super) struct NewHeld {
+    pub fence: Fence,
+    pub kind: &'static str,
+    pub queue: usize,
+    pub attempt: i32,
+    pub max_attempts: i32,
+    pub timeout: Option<Duration>,
+}
+
+impl Held {
+    fn new(job: &NewHeld) -> Self {
+        Self {
+            id: job.fence.id,
+            kind: job.kind,
+            queue: job.queue,
+            attempt: job.attempt,
+            max_attempts: job.max_attempts,
+            timeout: job.timeout,
+            cancel: CancellationToken::new(),
+            started_at: Instant::now(),
+            fence: Mutex::new((job.fence.claim, job.fence.worker)),
+            stop_reason: AtomicU8::new(0),
+            stopped_at: Mutex::new(None),
+            slot_freed: AtomicU8::new(0),
+        }
+    }
+
+    /// The fence of its latest claim.
+    pub fn fence(&self) -> Fence {
+        let (claim, worker) = *lock(&self.fence);
+        Fence { id: self.id, claim, worker }
+    }
+
+    /// Asks the handler to stop. The first reason stays, but for a loss, which outranks all.
+    pub fn stop(&self, reason: StopReason) {
+        if reason == StopReason::Lost {
+            self.stop_reason.store(reason as u8, Ordering::Release);
+        } else {
+            let _ = self.stop_reason.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
+        }
+        lock(&self.stopped_at).get_or_insert_with(Instant::now);
+        self.cancel.cancel();
+    }
+
+    pub fn stop_reason(&self) -> Option<StopReason> {
+        match self.stop_reason.load(Ordering::Acquire) {
+            1 => Some(StopReason::CancelRequested),
+            2 => Some(StopReason::TimedOut),
+            3 => Some(StopReason::ShuttingDown),
+            4 => Some(StopReason::Lost),
+            _ => None,
+        }
+    }
+
+    /// When it was asked to stop.
+    pub fn stopped_at(&self) -> Option<Instant> {
+        *lock(&self.stopped_at)
+    }
+
+    /// Whether it runs for longer than its timeout and `margin` together: its own timer could not
+    /// stop it.
+    pub fn is_overdue(&self, margin: Duration) -> bool {
+        self.timeout.is_some_and(|timeout| self.started_at.elapsed() > timeout.saturating_add(margin))
+    }
+
+    /// Claims the right to free the slot and to record the outcome: true for the first who asks,
+    /// since a handler that was given up may still end by itself.
+    pub fn end_once(&self) -> bool {
+        self.slot_freed.swap(1, Ordering::AcqRel) == 0
+    }
+
+    /// Whether its handler has ended or was given up.
+    pub fn has_ended(&self) -> bool {
+        self.slot_freed.load(Ordering::Acquire) != 0
+    }
+}
+
+/// All jobs that the worker holds.
+#[derive(Default)]
+pub(super) struct HeldJobs(Mutex<HashMap<JobId, Arc<Held>>>);
+
+impl HeldJobs {
+    /// Holds a job that was just claimed. None where it is held already: after a crash of the
+    /// database has undone its claim, the run goes on under the new one.
+    pub fn hold(&self, job: &NewHeld) -> Option<Arc<Held>> {
+        let mut jobs = lock(&self.0);
+        if let Some(held) = jobs.get(&job.fence.id)
+            && held.stop_reason() != Some(StopReason::Lost)
+        {
+            *lock(&held.fence) = (job.fence.claim, job.fence.worker);
+            return None;
+        }
+        let held = Arc::new(Held::new(job));
+        jobs.insert(job.fence.id, Arc::clone(&held));
+        Some(held)
+    }
+
+    /// Forgets a job whose outcome is recorded, or was refused.
+    pub fn release(&self, held: &Arc<Held>) {
+        let mut jobs = lock(&self.0);
+        if jobs.get(&held.id).is_some_and(|current| Arc::ptr_eq(current, held)) {
+            jobs.remove(&held.id);
+        }
+    }
+
+    pub fn get(&self, id: JobId) -> Option<Arc<Held>> {
+        lock(&self.0).get(&id).cloned()
+    }
+
+    pub fn ids(&self) -> Vec<JobId> {
+        lock(&self.0).keys().copied().collect()
+    }
+
+    pub fn all(&self) -> Vec<Arc<Held>> {
+        lock(&self.0).values().cloned().collect()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        lock(&self.0).is_empty()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // Nothing panics while it holds one of these locks; if it did, the value would still be whole.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,233 @@
+//! Hearing of new jobs: LISTEN on a connection of its own, which also holds the life lock.
+//!
+//! Promises: a connection is used only after it has heard a heartbeat of its own worker, sent over
+//! another connection, which through a transaction pooler it would not; a silent connection is
+//! noticed within 10 s, since each heartbeat must be heard within 5 s; after each (re)connect the
+//! fetcher looks at all queues, so that nothing falls between. It wakes and never carries data.
+//!
+//! Nothing that may wait for a lock runs on this connection: a backend that is killed while it
+//! waits keeps its locks, and its worker would seem alive.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::future::poll_fn;
+use tokio::sync::{oneshot, watch};
+use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio_postgres::{AsyncMessage, Connection, Socket};
+use tokio_util::sync::CancellationToken;
+
+use super::control::Control;
+use super::lease::Identity;
+use super::shared::Shared;
+use crate::Error;
+use crate::database::Stream;
+use crate::database::reconnect::Reconnect;
+use crate::store::notification::{CHANNEL, Notification};
+use crate::store::worker as store;
+
+/// How long a heartbeat may take to be heard.
+const DEAF_AFTER: Duration = Duration::from_secs(5);
+/// The same for the first one, which proves the connection.
+const PROOF_WITHIN: Duration = Duration::from_secs(2);
+/// How long to try for the life lock: others hold it for the moment of their look.
+const LOCK_WITHIN: Duration = Duration::from_secs(2);
+/// How long to leave an address alone on which LISTEN has never worked.
+const UNHEARD_RETRY: Duration = Duration::from_secs(60);
+const LOCK_RETRY: Duration = Duration::from_millis(10);
+
+pub(super) struct Listener {
+    shared: Arc<Shared>,
+    control: Arc<Control>,
+    stop: CancellationToken,
+}
+
+/// Why a connection was left.
+enum Left {
+    Stopped,
+    /// The worker goes on under another id, whose lock is another.
+    NewIdentity,
+    Lost(String),
+}
+
+impl Listener {
+    pub fn new(shared: Arc<Shared>, control: Arc<Control>, stop: CancellationToken) -> Self {
+        Self { shared, control, stop }
+    }
+
+    /// Listens until stopped. `first` is told whether the first try succeeded.
+    pub async fn run(self, first: oneshot::Sender<bool>) {
+        let mut first = Some(first);
+        let mut reconnect = Reconnect::default();
+        let mut was_heard = false;
+        let mut lost = false;
+        loop {
+            let left = match self.attend(&mut first, &mut was_heard, &mut lost, &mut reconnect).await {
+                Ok(left) => left,
+                Err(error) => Left::Lost(error.to_string()),
+            };
+            self.shared.lease.set_holds_lock(false);
+            match left {
+                Left::Stopped => return,
+                Left::NewIdentity => continue,
+                Left::Lost(reason) => {
+                    if let Some(first) = first.take() {
+                        tracing::warn!(reason, "cannot listen for new jobs; polling");
+                        let _ = first.send(false);
+                    } else if was_heard && !lost {
+                        tracing::warn!(reason, "listener lost");
+                    }
+                    lost = true;
+                }
+            }
+            // What was never heard will hardly be heard soon: it goes through a pooler.
+            let wait = if was_heard { reconnect.next_delay() } else { UNHEARD_RETRY };
+            tokio::select! {
+                () = self.stop.cancelled() => return,
+                () = sleep(wait) => {}
+            }
+        }
+    }
+
+    /// One connection, from its opening to its end.
+    async fn attend(
+        &self,
+        first: &mut Option<oneshot::Sender<bool>>,
+        was_heard: &mut bool,
+        lost: &mut bool,
+        reconnect: &mut Reconnect,
+    ) -> Result<Left, Error> {
+        let mut identity = self.shared.lease.identity();
+        let me = *identity.borrow_and_update();
+        let (client, connection) = self.shared.database.connect_listen("listen").await?;
+        let heard = Arc::new(AtomicU64::new(0));
+        let (pong, mut pongs) = watch::channel(());
+        let mut driver = pin!(self.drive(connection, me, Arc::clone(&heard), pong));
+
+        let prepare = async {
+            store::listen_ping(&client, me.worker_id).await?;
+            self.prove(&mut pongs).await?;
+            self.take_life_lock(&client, me).await?;
+            if self.shared.settings.listen {
+                store::listen_wake(&client).await?;
+            }
+            Ok::<_, Error>(())
+        };
+        tokio::select! {
+            reason = &mut driver => return Ok(Left::Lost(reason)),
+            () = self.stop.cancelled() => return Ok(Left::Stopped),
+            prepared = prepare => prepared?,
+        }
+
+        self.shared.set_direct();
+        self.shared.lease.set_holds_lock(true);
+        self.shared.wake.all();
+        self.control.check_cancels();
+        reconnect.reset();
+        *was_heard = true;
+        if let Some(first) = first.take() {
+            let _ = first.send(true);
+        } else if std::mem::take(lost) {
+            tracing::info!(worker_id = %me.worker_id, "listener restored");
+        }
+
+        let mut sent = self.shared.lease.pings_sent();
+        let mut deaf_at: Option<Instant> = None;
+        loop {
+            // A heartbeat that was sent and not heard starts the clock; one heard stops it.
+            let latest = *sent.borrow_and_update();
+            if heard.load(Ordering::Acquire) >= latest {
+                deaf_at = None;
+            } else if deaf_at.is_none() {
+                deaf_at = Some(Instant::now() + DEAF_AFTER);
+            }
+            tokio::select! {
+                reason = &mut driver => return Ok(Left::Lost(reason)),
+                () = self.stop.cancelled() => return Ok(Left::Stopped),
+                changed = identity.changed() => if changed.is_ok() { return Ok(Left::NewIdentity) },
+                _ = sent.changed() => {}
+                _ = pongs.changed() => {}
+                () = at(deaf_at) => return Ok(Left::Lost("it does not hear its own heartbeat".to_owned())),
+            }
+        }
+    }
+
+    /// Reads the connection until it ends, and says why it did.
+    async fn drive(
+        &self,
+        mut connection: Connection<Socket, Stream>,
+        me: Identity,
+        heard: Arc<AtomicU64>,
+        pong: watch::Sender<()>,
+    ) -> String {
+        let ping_channel = store::ping_channel(me.worker_id);
+        loop {
+            match poll_fn(|cx| connection.poll_message(cx)).await {
+                Some(Ok(AsyncMessage::Notification(notification))) => {
+                    if notification.channel() == CHANNEL {
+                        self.hear(notification.payload());
+                    } else if notification.channel() == ping_channel {
+                        heard.fetch_max(notification.payload().parse().unwrap_or(0), Ordering::AcqRel);
+                        pong.send_replace(());
+                    }
+                }
+                Some(Ok(_)) => {}
+                Some(Err(error)) => return crate::error::describe(&error),
+                None => return "the server closed the connection".to_owned(),
+            }
+        }
+    }
+
+    fn hear(&self, payload: &str) {
+        match payload.parse() {
+            Ok(Notification::Wake { queue }) => {
+                if let Some(number) = self.shared.queue_number(&queue) {
+                    self.shared.wake.queue(number);
+                }
+            }
+            Ok(Notification::Due { queue, at_ms }) => {
+                if self.shared.queue_number(&queue).is_some() {
+                    self.shared.wake.due_at(at_ms);
+                }
+            }
+            Ok(Notification::Cancel) => self.control.check_cancels(),
+            // Of a later release, or somebody else's: a poll finds whatever it meant.
+            Err(_) => {}
+        }
+    }
+
+    /// Waits until the connection hears a heartbeat.
+    async fn prove(&self, pongs: &mut watch::Receiver<()>) -> Result<(), Error> {
+        self.shared.lease.beat_now();
+        match timeout(PROOF_WITHIN, pongs.changed()).await {
+            Ok(Ok(())) => Ok(()),
+            _ => Err(Error::Connect(
+                "LISTEN hears nothing: does the URL go through a transaction pooler? \
+                 Then set DATABASE_LISTEN_URL to a direct one"
+                    .to_owned(),
+            )),
+        }
+    }
+
+    async fn take_life_lock(&self, client: &tokio_postgres::Client, me: Identity) -> Result<(), Error> {
+        let deadline = Instant::now() + LOCK_WITHIN;
+        loop {
+            let taken = timeout_at(deadline, store::try_life_lock(client, me.lock_key)).await;
+            match taken {
+                Ok(Ok(true)) => return Ok(()),
+                Ok(Ok(false)) if Instant::now() < deadline => sleep(LOCK_RETRY).await,
+                Ok(Err(error)) => return Err(error),
+                _ => return Err(Error::Connect("the worker's session lock is held by another session".to_owned())),
+            }
+        }
+    }
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,62 @@
+//! Counters of one worker process, for whoever shows them.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+macro_rules! counters {
+    ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
+        /// What a worker has done since it started. Counters only rise, except `in_flight`.
+        #[derive(Debug, Default)]
+        pub struct Metrics { $(pub(super) $name: Counter,)* }
+
+        impl Metrics {
+            $($(#[$doc])* #[must_use] pub fn $name(&self) -> u64 { self.$name.get() })*
+        }
+    };
+}
+
+counters! {
+    /// Attempts claimed.
+    claimed,
+    /// Jobs completed.
+    completed,
+    /// Attempts that failed, by error, panic or timeout.
+    failed,
+    /// Attempts that panicked; also counted as failed.
+    panicked,
+    /// Jobs discarded.
+    discarded,
+    /// Jobs cancelled.
+    cancelled,
+    /// Attempts snoozed.
+    snoozed,
+    /// Attempts given back unspent at shutdown.
+    given_back,
+    /// Outcomes refused because the job had been given to another attempt.
+    stale,
+    /// Jobs taken back from dead workers.
+    rescued,
+    /// Attempts running now.
+    in_flight,
+}
+
+/// A number that many tasks count on.
+#[derive(Debug, Default)]
+pub(super) struct Counter(AtomicU64);
+
+impl Counter {
+    pub fn add(&self, count: u64) {
+        self.0.fetch_add(count, Ordering::Relaxed);
+    }
+
+    pub fn increment(&self) {
+        self.add(1);
+    }
+
+    pub fn decrement(&self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}

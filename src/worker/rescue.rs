@@ -1,0 +1,143 @@
+//! Taking back the jobs of dead workers. Every worker does it for all others.
+//!
+//! A worker is dead when, without a heartbeat in between,
+//! - its session lock was free on two looks at least a second apart, while the server on which it
+//!   took the lock still runs; or
+//! - its heartbeat has not moved for its lease, as seen by this worker over a time in which it
+//!   could reach the database throughout: after an outage everybody's time starts afresh.
+//!
+//! The row of the lease is deleted only if no heartbeat came since it was looked at, and with it,
+//! in the same statement, its jobs return. Doing that twice is safe.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use super::shared::Shared;
+use crate::Error;
+use crate::store::worker::{self as store, Peer, Rescued};
+
+/// How often to look.
+const LOOK: Duration = Duration::from_millis(500);
+/// How long a session lock must be free, over two looks.
+const FREE_FOR: Duration = Duration::from_secs(1);
+/// A longer gap between two looks (this worker was frozen, or cut off) proves nothing.
+const LONGEST_GAP: Duration = Duration::from_secs(3);
+/// A claim of a dead worker may still be committed this long after it was given up.
+const STRAYS_AFTER: Duration = Duration::from_secs(6);
+/// How often to look for strays in any case: it reads the whole table of unfinished jobs.
+const STRAYS_EVERY: Duration = Duration::from_secs(600);
+const RESCUE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What is known of a peer since its heartbeat last moved.
+struct Watched {
+    heartbeat_at: DateTime<Utc>,
+    since: Instant,
+    lock_free_since: Option<Instant>,
+}
+
+pub(super) struct Rescuer {
+    shared: Arc<Shared>,
+    watched: HashMap<Uuid, Watched>,
+    looked_at: Instant,
+    strays_at: Instant,
+}
+
+impl Rescuer {
+    pub fn new(shared: Arc<Shared>) -> Self {
+        let now = Instant::now();
+        Self { shared, watched: HashMap::new(), looked_at: now, strays_at: now }
+    }
+
+    /// Looks until stopped.
+    pub async fn run(mut self, stop: CancellationToken) {
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK) => {}
+            }
+            if let Err(error) = self.round().await {
+                self.watched.clear();
+                tracing::warn!(%error, "other workers could not be looked at; trying again");
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Error> {
+        let me = self.shared.lease.worker_id();
+        let peers = timeout(LONGEST_GAP, store::look_at_peers(&self.shared.database, me))
+            .await
+            .unwrap_or(Err(Error::TimedOut(3_000)))?;
+        let now = Instant::now();
+        if now - self.looked_at > LONGEST_GAP {
+            self.watched.clear();
+        }
+        self.looked_at = now;
+        self.watched.retain(|id, _| peers.iter().any(|peer| peer.id == *id));
+        for peer in peers {
+            if self.is_dead(&peer, now) {
+                self.rescue(&peer).await?;
+                self.watched.remove(&peer.id);
+                self.strays_at = self.strays_at.min(now + STRAYS_AFTER);
+            }
+        }
+        if now >= self.strays_at {
+            self.strays_at = now + STRAYS_EVERY;
+            let strays = within(store::rescue_strays(&self.shared.database)).await?;
+            self.report(&strays);
+        }
+        Ok(())
+    }
+
+    fn is_dead(&mut self, peer: &Peer, now: Instant) -> bool {
+        let watched = self.watched.entry(peer.id).or_insert(Watched {
+            heartbeat_at: peer.heartbeat_at,
+            since: now,
+            lock_free_since: None,
+        });
+        if watched.heartbeat_at != peer.heartbeat_at {
+            *watched = Watched { heartbeat_at: peer.heartbeat_at, since: now, lock_free_since: None };
+        }
+        watched.lock_free_since = if peer.lock_is_free { watched.lock_free_since.or(Some(now)) } else { None };
+        let lease = Duration::from_millis(u64::try_from(peer.lease_ms).unwrap_or(0));
+        watched.lock_free_since.is_some_and(|since| now - since >= FREE_FOR) || now - watched.since >= lease
+    }
+
+    async fn rescue(&self, peer: &Peer) -> Result<(), Error> {
+        let kept = self.shared.settings.retention.discarded_seconds();
+        let rescued = within(store::rescue_worker(&self.shared.database, peer.id, peer.heartbeat_at, kept)).await?;
+        tracing::warn!(worker_id = %peer.id, jobs = rescued.len(), "worker given up");
+        self.report(&rescued);
+        Ok(())
+    }
+
+    fn report(&self, rescued: &[Rescued]) {
+        for job in rescued {
+            self.shared.metrics.rescued.increment();
+            let worker_id = job.worker.map(|id| id.to_string());
+            tracing::warn!(worker_id, job_id = job.id, kind = job.kind, attempt = job.attempt, "job rescued");
+            if job.discarded {
+                self.shared.metrics.discarded.increment();
+                tracing::error!(
+                    job_id = job.id,
+                    kind = job.kind,
+                    attempt = job.attempt,
+                    error = "its worker died during the last attempt",
+                    "job discarded"
+                );
+            }
+        }
+        if !rescued.is_empty() {
+            self.shared.wake.all();
+        }
+    }
+}
+
+async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    timeout(RESCUE_TIMEOUT, call).await.unwrap_or(Err(Error::TimedOut(30_000)))
+}

@@ -1,0 +1,62 @@
+//! Upkeep of the history: partitions are made ahead and dropped once their day is over.
+//!
+//! One worker at a time does it, told by a lock that lives on a connection opened for the purpose.
+//! Partitions are detached concurrently, so that neither readers nor writers wait.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use super::shared::Shared;
+use crate::Error;
+use crate::store::history;
+
+/// How often partitions are looked at.
+const ROUND: Duration = Duration::from_secs(3600);
+/// The first look, spread so that a fleet does not look at once.
+const FIRST_ROUND_WITHIN: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Makes the partitions that are needed now and in the next days.
+pub(super) async fn make_partitions(shared: &Shared) -> Result<(), Error> {
+    for day in history::partitions_to_make(&shared.database, shared.settings.retention.days_ahead()).await? {
+        history::make_partition(&shared.database, day).await?;
+    }
+    Ok(())
+}
+
+/// Keeps the history until stopped.
+pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
+    let mut wait = FIRST_ROUND_WITHIN.mul_f64(fastrand::f64());
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+        wait = ROUND;
+        match timeout(TIMEOUT, keep_history(&shared)).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::warn!(%error, "history not kept; trying again in an hour"),
+            Err(_) => tracing::warn!("history not kept in time; trying again in an hour"),
+        }
+    }
+}
+
+async fn keep_history(shared: &Shared) -> Result<(), Error> {
+    make_partitions(shared).await?;
+    let (client, connection) = shared.database.connect_listen("upkeep").await?;
+    tokio::spawn(connection);
+    if !history::try_upkeep_lock(&client, "history").await? {
+        return Ok(());
+    }
+    for partition in history::expired_partitions(&client).await? {
+        if partition.attached {
+            history::detach(&client, &partition).await?;
+        }
+        history::drop_partition(&client, &partition.name).await?;
+        tracing::info!(partition = partition.name.as_str(), "history partition dropped");
+    }
+    Ok(())
+}

@@ -1,0 +1,94 @@
+//! A worker inside the test's own process.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use postrider::worker::{Metrics, Summary};
+use postrider::{Context, Database, Job, JobError, Shutdown, Worker};
+use serde::{Deserialize, Serialize};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::wait::within;
+
+/// A job that does what its test says.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Task {
+    pub name: String,
+}
+
+impl Job for Task {
+    const KIND: &'static str = "task";
+}
+
+/// A `Task` of this name.
+pub fn task(name: impl Into<String>) -> Task {
+    Task { name: name.into() }
+}
+
+/// One start of a handler.
+#[derive(Clone, Debug)]
+pub struct Started {
+    pub name: String,
+    pub job_id: i64,
+    pub attempt: u32,
+    pub at: std::time::Instant,
+}
+
+/// Where handlers report their starts.
+pub type Starts = mpsc::UnboundedSender<Started>;
+
+/// A running worker.
+pub struct TestWorker {
+    pub shutdown: Shutdown,
+    pub metrics: Arc<Metrics>,
+    pub starts: mpsc::UnboundedReceiver<Started>,
+    running: JoinHandle<Result<Summary, postrider::Error>>,
+}
+
+impl TestWorker {
+    /// Runs `Task`s with `handler` after their start was reported; `set` sets the worker up.
+    pub fn start<F, Fut>(database: &Database, set: impl FnOnce(Worker<Starts>) -> Worker<Starts>, handler: F) -> Self
+    where
+        F: Fn(Task, Context<Starts>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<(), JobError>> + Send + 'static,
+    {
+        let (reports, starts) = mpsc::unbounded_channel();
+        let worker = Worker::new(database.clone(), reports).handle(move |task: Task, cx: Context<Starts>| {
+            let started = Started {
+                name: task.name.clone(),
+                job_id: cx.job_id(),
+                attempt: cx.attempt(),
+                at: std::time::Instant::now(),
+            };
+            let _ = cx.state().send(started);
+            handler(task, cx)
+        });
+        let worker = set(worker);
+        let metrics = worker.metrics();
+        let shutdown = Shutdown::new();
+        let running = tokio::spawn(worker.run(shutdown.clone()));
+        Self { shutdown, metrics, starts, running }
+    }
+
+    /// The next start of a handler.
+    pub async fn next_start(&mut self) -> Started {
+        within("a handler starts", Duration::from_secs(10), self.starts.recv()).await.expect("the worker runs")
+    }
+
+    /// Shuts down gracefully.
+    pub async fn stop(self) -> Summary {
+        self.shutdown.begin();
+        within("the worker stops", Duration::from_secs(30), self.running).await.expect("no panic").expect("no error")
+    }
+
+    /// Ends like a killed process, as far as a task can: nothing more is written.
+    pub fn abort(self) {
+        self.running.abort();
+    }
+
+    /// What `run` returned, for a worker that is expected to fail.
+    pub async fn result(self) -> Result<Summary, postrider::Error> {
+        within("the worker returns", Duration::from_secs(30), self.running).await.expect("no panic")
+    }
+}
