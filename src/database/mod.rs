@@ -28,7 +28,7 @@ mod limit;
 mod migrate;
 mod options;
 mod queryable;
-pub(crate) mod reconnect;
+mod reconnect;
 mod settings;
 mod target;
 mod tls;
@@ -39,10 +39,10 @@ use std::time::Duration;
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, RecyclingMethod, Runtime, TimeoutType};
 use tokio_postgres::{Client, Connection, Socket};
 
-#[allow(unused_imports, reason = "for the worker and the web service")]
-pub(crate) use limit::{given_up, within};
+pub(crate) use limit::within;
 pub use migrate::{MigrationSet, SchemaStatus};
 pub use queryable::{InTransaction, Queryable};
+pub(crate) use reconnect::Reconnect;
 use target::{PoolConnector, Target};
 pub(crate) use tls::Stream;
 
@@ -87,6 +87,12 @@ impl Database {
         Ok(self)
     }
 
+    /// Whether LISTEN goes to the same address as everything else, so that what is proved of the
+    /// one connection holds for the others.
+    pub(crate) fn listens_where_it_writes(&self) -> bool {
+        Arc::ptr_eq(&self.target, &self.listen_target)
+    }
+
     /// How many connections the pool may have, from 1 to 1,000: the nearest of these is taken.
     /// Default: 10. To be called before there are clones, which keep the pool they have.
     #[must_use]
@@ -94,12 +100,6 @@ impl Database {
         // Not `Pool::resize`: it shrinks by the connections that are open, and none is yet.
         self.pool = pool(&self.target, connections.clamp(1, MAX_POOL_SIZE));
         self
-    }
-
-    /// Whether LISTEN goes to the same address as everything else, so that what is proved of the
-    /// one connection holds for the others.
-    pub(crate) fn listens_where_it_writes(&self) -> bool {
-        Arc::ptr_eq(&self.target, &self.listen_target)
     }
 
     /// The pool, for work of your own.

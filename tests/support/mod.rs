@@ -2,6 +2,10 @@
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
 pub mod cluster;
+pub mod command;
 pub mod database;
+pub mod jobs;
+pub mod process;
 pub mod wait;
+pub mod web;
 pub mod worker;
