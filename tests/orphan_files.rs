@@ -89,8 +89,9 @@ async fn a_store_whose_every_tenth_delete_fails_for_good_loses_the_rest_and_the_
     board.assert_nothing_is_lost().await;
     assert!(report.verdict().unwrap_err().to_string().contains("out of order"));
 
+    // Given up by the one, free for another at once.
     board.store.heal();
-    assert_eq!(board.clean().await.deleted, 20);
+    assert_eq!(board.clean_with(&board.client, settings(JOB + 1)).await.unwrap().deleted, 20);
     board.assert_all_is_tidy().await;
 }
 
@@ -169,6 +170,31 @@ async fn another_cleanup_leaves_the_claims_of_a_dead_one_alone_for_three_minutes
     board.age("3 minutes").await;
     assert_eq!(board.clean_with(&board.client, other).await.unwrap().deleted, 10);
     board.assert_all_is_tidy().await;
+}
+
+#[tokio::test]
+async fn two_cleanups_with_one_abandoned_upload_in_their_hands_leave_its_row_for_the_second_look() {
+    let board = Board::new().await;
+    let tablo = board.tablo().await;
+    board.store.stall_at(Point::BeforePut);
+    tokio::select! {
+        _ = board.upload(tablo, "a", b"lost") => panic!("not stalled"),
+        () = board.store.stalled() => {}
+    }
+    board.age("61 minutes").await;
+    board.store.stall_at(Point::AfterDelete);
+    let mut first = Box::pin(board.clean());
+    tokio::select! {
+        _ = &mut first => panic!("not stalled"),
+        () = board.store.stalled() => {}
+    }
+    board.store.go_on();
+
+    // As after a rescue: another attempt of the job runs while the first is not quite dead.
+    assert_eq!(board.clean().await.deleted, 1);
+    first.await;
+
+    assert_eq!(board.rows("state = 'deleting' AND swept_at IS NOT NULL").await, 1);
 }
 
 #[tokio::test]

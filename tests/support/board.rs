@@ -45,8 +45,8 @@ impl Board {
             .sql
             .query(
                 "INSERT INTO tablo_files (id, tablo_id, name, s3_key, size, state)
-                 SELECT file, $1, n::text, 'tablos/' || $1 || '/' || file, 4, 'ready'
-                 FROM generate_series(0, $2 - 1) AS n, LATERAL (SELECT gen_random_uuid() AS file, n) AS new
+                 SELECT id, $1, place::text, 'tablos/' || $1::uuid || '/' || id, 4, 'ready'
+                 FROM (SELECT gen_random_uuid() AS id, place FROM generate_series(0, $2 - 1) AS place) AS file
                  RETURNING s3_key",
                 &[&id, &files],
             )
