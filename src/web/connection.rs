@@ -83,7 +83,7 @@ pub(super) async fn serve(stream: TcpStream, router: Router, shutdown: Shutdown)
 /// Reads on for a while and forgets what comes: were the connection closed while the client is
 /// still sending, its system would throw our answer away unread.
 async fn farewell(stream: &TcpStream) {
-    let mut scrap = [0; 16 * 1024];
+    let mut scrap = vec![0; 16 * 1024];
     let mut heard = 0;
     while heard < FAREWELL_BYTES && stream.readable().await.is_ok() {
         match stream.try_read(&mut scrap) {
