@@ -22,13 +22,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::Shutdown;
 use super::executor::Executor;
 use super::shared::Shared;
 use crate::Error;
-use crate::database::reconnect::Reconnect;
+use crate::database::{Reconnect, within};
 use crate::store::claim::{self, Claimed};
 use crate::store::session::Session;
 
@@ -180,16 +180,16 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         let free: Vec<i64> = wanted.iter().map(|(_, free)| *free as i64).collect();
         let worker = self.shared.lease.worker_id();
         let now = Instant::now();
-        let answer = timeout(CLAIM_TIMEOUT, claim::claim(&session, worker, &self.shared.kinds, &queues, &free)).await;
+        let answer = within(CLAIM_TIMEOUT, claim::claim(&session, worker, &self.shared.kinds, &queues, &free)).await;
         match answer {
-            Ok(Ok(claimed)) => {
+            Ok(claimed) => {
                 self.session = Some(session);
                 self.reconnect.reset();
                 Ok(claimed)
             }
-            failed => {
+            Err(error) => {
                 self.unseen = Some((now + UNSEEN_FOR, now));
-                failed.unwrap_or(Err(Error::TimedOut(7_000)))
+                Err(error)
             }
         }
     }

@@ -11,14 +11,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
 use super::outcome::{Ended, FailedBy, Outcome};
 use super::shared::Shared;
 use crate::Error;
-use crate::database::reconnect::Reconnect;
+use crate::database::{Reconnect, within};
 use crate::job::JobId;
 use crate::store::finish::{self, Failure, Finished, Retried};
 use crate::store::history;
@@ -170,8 +169,7 @@ impl Finisher {
             Some(session) if !session.is_closed() => session,
             _ => finish::open_session(&self.shared.database, self.shared.is_direct()).await?,
         };
-        let recorded =
-            timeout(WRITE_TIMEOUT, self.write_to(&session, part)).await.unwrap_or(Err(Error::TimedOut(12_000)))?;
+        let recorded = within(WRITE_TIMEOUT, self.write_to(&session, part)).await?;
         self.session = Some(session);
         Ok(recorded)
     }

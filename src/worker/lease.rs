@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::held::StopReason;
 use super::shared::Shared;
-use crate::database::reconnect::Reconnect;
+use crate::database::{Reconnect, within};
 use crate::store::worker::{self as store, Registration};
 use crate::{Database, Error};
 
@@ -110,7 +110,7 @@ pub(super) async fn register(shared: &Shared) -> Result<(), Error> {
         version: env!("CARGO_PKG_VERSION"),
         queues: &queues,
     };
-    bounded(store::register(&shared.database, &registration)).await?;
+    within(BEAT_TIMEOUT, store::register(&shared.database, &registration)).await?;
     shared.lease.renewed();
     Ok(())
 }
@@ -147,7 +147,7 @@ async fn beat(shared: &Shared) -> Result<bool, Error> {
     let lease = &shared.lease;
     let ping = lease.pings.fetch_add(1, Ordering::AcqRel) + 1;
     let holds_lock = lease.holds_lock.load(Ordering::Acquire);
-    let stands = bounded(store::heartbeat(&shared.database, lease.worker_id(), holds_lock, ping)).await?;
+    let stands = within(BEAT_TIMEOUT, store::heartbeat(&shared.database, lease.worker_id(), holds_lock, ping)).await?;
     if stands {
         lease.renewed();
         lease.sent.send_replace(ping);
@@ -179,11 +179,7 @@ async fn start_anew(shared: &Shared) {
 
 /// Ends the lease of a worker that has returned all its jobs.
 pub(super) async fn end(database: &Database, worker: Uuid) -> Result<(), Error> {
-    bounded(store::deregister(database, worker)).await
-}
-
-async fn bounded<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(BEAT_TIMEOUT, call).await.unwrap_or(Err(Error::TimedOut(3_000)))
+    within(BEAT_TIMEOUT, store::deregister(database, worker)).await
 }
 
 fn host_name() -> String {

@@ -23,8 +23,8 @@ use super::control::Control;
 use super::lease::Identity;
 use super::shared::Shared;
 use crate::Error;
+use crate::database::Reconnect;
 use crate::database::Stream;
-use crate::database::reconnect::Reconnect;
 use crate::store::notification::{CHANNEL, Notification};
 use crate::store::worker as store;
 

@@ -6,11 +6,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 use crate::Error;
+use crate::database::within;
 use crate::store::history;
 
 /// How often partitions are looked at.
@@ -36,10 +36,8 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             () = tokio::time::sleep(wait) => {}
         }
         wait = ROUND;
-        match timeout(TIMEOUT, keep_history(&shared)).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "history not kept; trying again in an hour"),
-            Err(_) => tracing::warn!("history not kept in time; trying again in an hour"),
+        if let Err(error) = within(TIMEOUT, keep_history(&shared)).await {
+            tracing::warn!(%error, "history not kept; trying again in an hour");
         }
     }
 }

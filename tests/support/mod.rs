@@ -1,6 +1,7 @@
 //! What the integration tests share: a database each, processes, clocks with deadlines.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod cluster;
 pub mod database;
 pub mod process;
 pub mod wait;
