@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use postrider::Shutdown;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::database::TestDatabase;
@@ -344,4 +346,29 @@ async fn an_old_schema_is_refused_unless_it_may_migrate() {
     let web = WebService::from(web_command(&database.url).arg("--migrate")).await;
     web.get("/readyz").await.json(200);
     web.post("/jobs", &json!({"kind": "k"})).await.json(201);
+}
+
+#[tokio::test]
+async fn beside_a_worker_there_are_probes_and_metrics_and_nothing_else() {
+    let database = TestDatabase::new().await;
+    let (shutdown, metrics) = (Shutdown::new(), Arc::new(postrider::worker::Metrics::default()));
+    let health = postrider::web::health::serve(
+        "127.0.0.1:0".parse().unwrap(),
+        database.database.clone(),
+        Some(metrics),
+        shutdown.clone(),
+    )
+    .await
+    .unwrap();
+    let get = async |path: &str| Answer::of(reqwest::Client::new().get(format!("http://{}{path}", health.addr))).await;
+    assert_eq!(get("/healthz").await.json(200), json!({"status": "ok"}));
+    assert_eq!(get("/readyz").await.json(200), json!({"status": "ready"}));
+    let text = get("/metrics").await.body;
+    assert!(
+        text.contains("postrider_worker_claimed_total 0") && text.contains("postrider_queue_figures_up 1"),
+        "{text}"
+    );
+    get("/jobs").await.problem(404);
+    shutdown.begin();
+    tokio::time::timeout(SOON, health.task).await.expect("it ends").unwrap();
 }
