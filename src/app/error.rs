@@ -25,12 +25,20 @@ pub enum AppError {
     /// The tablo cannot be brought back: the cleanup has begun to delete its files.
     #[error("tablo {0} cannot be restored: its files are being deleted")]
     FilesBeingDeleted(Uuid),
+    /// A file is larger than may be stored.
+    #[error("the file is {size} bytes, more than {limit}")]
+    TooLarge {
+        /// The declared length, in bytes.
+        size: u64,
+        /// The limit, in bytes.
+        limit: u64,
+    },
     /// The body of an upload is not as long as was declared.
     #[error("the body is {received} bytes, {declared} were declared")]
     LengthMismatch {
         /// The declared length, in bytes.
         declared: u64,
-        /// The bytes that came, or one more than declared where there were too many.
+        /// The bytes that came, up to the chunk that was too many.
         received: u64,
     },
     /// The body of an upload broke off.

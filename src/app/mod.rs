@@ -7,10 +7,12 @@
 
 mod error;
 pub mod files;
+pub(crate) mod idempotency;
 pub mod jobs;
 pub mod object_store;
 mod store;
 pub mod tablos;
+mod text;
 
 use std::time::Duration;
 
@@ -21,7 +23,7 @@ pub use object_store::{ObjectStore, ObjectStoreConfig};
 use crate::Worker;
 
 /// How often the whole fleet looks for orphans that nobody stamped.
-pub const CLEANUP_INTERVAL: Duration = Duration::from_secs(60 * 60);
+pub const CLEANUP_INTERVAL: Duration = Duration::from_hours(1);
 
 /// The state that the worker's handlers share.
 #[derive(Clone, Debug)]

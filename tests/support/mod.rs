@@ -5,5 +5,7 @@ pub mod cluster;
 pub mod command;
 pub mod database;
 pub mod jobs;
+pub mod process;
 pub mod wait;
+pub mod web;
 pub mod worker;

@@ -56,12 +56,13 @@ pub(crate) async fn handle(probe: Probe, cx: Context<App>) -> Result<(), JobErro
         return Err(JobError::retry(message.to_owned()));
     }
     if let Some(message) = probe.panic {
-        std::panic::panic_any(message);
+        panic!("{message}");
     }
     Ok(())
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

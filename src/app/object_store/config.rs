@@ -117,14 +117,14 @@ pub struct Limits {
 }
 
 /// No upload may take longer.
-pub(crate) const LONGEST_UPLOAD: Duration = Duration::from_secs(15 * 60);
+pub(crate) const LONGEST_UPLOAD: Duration = Duration::from_mins(15);
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connect: Duration::from_secs(5),
             attempt: Duration::from_secs(20),
-            operation: Duration::from_secs(60),
+            operation: Duration::from_mins(1),
             upload: LONGEST_UPLOAD,
             idle: Duration::from_secs(30),
             check: Duration::from_secs(3),
@@ -134,6 +134,7 @@ impl Default for Limits {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -18,6 +18,7 @@ use aws_sdk_s3::config::{
     BehaviorVersion, Config, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
 };
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
 use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use aws_smithy_http_client::tls;
@@ -26,7 +27,7 @@ use tokio::time::timeout;
 
 pub use body::ObjectStream;
 pub(crate) use body::{BodyFeed, upload_body};
-pub(crate) use config::LONGEST_UPLOAD;
+use config::LONGEST_UPLOAD;
 pub use config::{Limits, ObjectStoreConfig};
 
 use crate::app::AppError;
@@ -122,7 +123,7 @@ impl ObjectStore {
         let (client, bucket) = self.open().await?;
         let answer = match client.get_object().bucket(bucket).key(key).send().await {
             Ok(answer) => answer,
-            Err(error) if error.as_service_error().is_some_and(|e| e.is_no_such_key()) => return Ok(None),
+            Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => return Ok(None),
             Err(error) => return Err(failure(operation, &error)),
         };
         let length = answer
@@ -156,6 +157,11 @@ impl ObjectStore {
         answer.errors.unwrap_or_default().into_iter().map(not_deleted).collect()
     }
 
+    /// How long an upload may take in all.
+    pub(crate) fn upload_limit(&self) -> Duration {
+        self.limits().upload
+    }
+
     fn limits(&self) -> &Limits {
         &self.inner.limits
     }
@@ -182,15 +188,17 @@ async fn connect(config: &ObjectStoreConfig, limits: &Limits) -> Client {
         .tls_provider(tls::Provider::Rustls(tls::rustls_provider::CryptoMode::Ring))
         .build_https();
     let region = Region::new(config.region.clone());
-    let base = match (&config.access_key, &config.secret_key) {
-        (Some(access_key), Some(secret_key)) => Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .credentials_provider(Credentials::new(access_key, secret_key, None, None, "environment")),
-        _ => {
-            let chain =
-                aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone()).region(region.clone());
-            aws_sdk_s3::config::Builder::from(&chain.load().await)
-        }
+    let base = if let (Some(access_key), Some(secret_key)) = (&config.access_key, &config.secret_key) {
+        Config::builder().behavior_version(BehaviorVersion::latest()).credentials_provider(Credentials::new(
+            access_key,
+            secret_key,
+            None,
+            None,
+            "environment",
+        ))
+    } else {
+        let chain = aws_config::defaults(BehaviorVersion::latest()).http_client(http.clone()).region(region.clone());
+        aws_sdk_s3::config::Builder::from(&chain.load().await)
     };
     let mut builder = base
         .http_client(http)
