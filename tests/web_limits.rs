@@ -4,8 +4,10 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use postrider::Shutdown;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::database::TestDatabase;
@@ -231,10 +233,10 @@ async fn metrics_tell_of_requests_and_queues() {
         r#"postrider_http_requests_total{method="POST",route="/jobs",status="201"} 1"#,
         r#"postrider_http_requests_total{method="GET",route="unmatched",status="404"} 1"#,
         r#"postrider_http_request_duration_seconds_count{method="POST",route="/jobs"} 1"#,
-        r#"postrider_queue_jobs{queue="mail",state="available"} 1.0"#,
-        r#"postrider_queue_jobs{queue="mail",state="running"} 0.0"#,
-        r#"postrider_queue_paused{queue="mail"} 0.0"#,
-        "postrider_queue_figures_up 1.0",
+        r#"postrider_queue_jobs{queue="mail",state="available"} 1"#,
+        r#"postrider_queue_jobs{queue="mail",state="running"} 0"#,
+        r#"postrider_queue_paused{queue="mail"} 0"#,
+        "postrider_queue_figures_up 1",
         "# EOF",
     ] {
         assert!(metrics.body.lines().any(|found| found == line), "{line} is missing in\n{}", metrics.body);
@@ -303,18 +305,18 @@ async fn a_wrong_environment_is_named() {
     let url = "postgres://postgres@127.0.0.1:1/none";
     let message = failed_start(web_command(url).env_remove("DATABASE_URL"), 2).await;
     assert!(message.contains("DATABASE_URL") && message.contains("scripts/dev"), "{message}");
-    for (name, value) in [
-        ("WEB_BIND", "0.0.0.0:0"),
-        ("WEB_BIND", "[::]:0"),
-        ("WEB_BIND", "nowhere"),
-        ("WEB_TOKEN", ""),
-        ("WEB_TOKEN", "a b"),
-        ("WEB_MIGRATE", "maybe"),
-        ("S3_USE_PATH_STYLE", "maybe"),
-        ("LOG_FORMAT", "xml"),
+    for (name, value, named) in [
+        ("WEB_BIND", "0.0.0.0:0", "WEB_TOKEN"),
+        ("WEB_BIND", "[::]:0", "WEB_TOKEN"),
+        ("WEB_BIND", "nowhere", "--bind"),
+        ("WEB_TOKEN", "", "WEB_TOKEN"),
+        ("WEB_TOKEN", "a b", "WEB_TOKEN"),
+        ("WEB_MIGRATE", "maybe", "--migrate"),
+        ("S3_USE_PATH_STYLE", "maybe", "S3_USE_PATH_STYLE"),
+        ("LOG_FORMAT", "xml", "LOG_FORMAT"),
     ] {
         let message = failed_start(web_command(url).env(name, value), 2).await;
-        assert!(message.contains(if value.ends_with(":0") { "WEB_TOKEN" } else { name }), "{name}={value}: {message}");
+        assert!(message.contains(named), "{name}={value}: {message}");
     }
     failed_start(web_command(url).arg("--nonsense"), 2).await;
     let message = failed_start(&mut web_command(url), 1).await;
@@ -344,4 +346,29 @@ async fn an_old_schema_is_refused_unless_it_may_migrate() {
     let web = WebService::from(web_command(&database.url).arg("--migrate")).await;
     web.get("/readyz").await.json(200);
     web.post("/jobs", &json!({"kind": "k"})).await.json(201);
+}
+
+#[tokio::test]
+async fn beside_a_worker_there_are_probes_and_metrics_and_nothing_else() {
+    let database = TestDatabase::new().await;
+    let (shutdown, metrics) = (Shutdown::new(), Arc::new(postrider::worker::Metrics::default()));
+    let health = postrider::web::health::serve(
+        "127.0.0.1:0".parse().unwrap(),
+        database.database.clone(),
+        Some(metrics),
+        shutdown.clone(),
+    )
+    .await
+    .unwrap();
+    let get = async |path: &str| Answer::of(reqwest::Client::new().get(format!("http://{}{path}", health.addr))).await;
+    assert_eq!(get("/healthz").await.json(200), json!({"status": "ok"}));
+    assert_eq!(get("/readyz").await.json(200), json!({"status": "ready"}));
+    let text = get("/metrics").await.body;
+    assert!(
+        text.contains("postrider_worker_claimed_total 0") && text.contains("postrider_queue_figures_up 1"),
+        "{text}"
+    );
+    get("/jobs").await.problem(404);
+    shutdown.begin();
+    tokio::time::timeout(SOON, health.task).await.expect("it ends").unwrap();
 }

@@ -1,26 +1,14 @@
 //! Keys that make a repeated request give the answer of the first.
 //!
 //! Promises: within 24 h one key stands for one request; of many that come at once the first does
-//! the work and the others wait for it, at most 10 s; the answer is kept in the transaction that
+//! the work and the others wait for it, at most 5 s; the answer is kept in the transaction that
 //! did the work, so that there is never one without the other.
-//!
-//! The only place that runs the statements `sql/queries/app/idempotency_*.sql`.
 
-use tokio_postgres::GenericClient;
+use deadpool_postgres::{Object, Transaction};
 use tokio_postgres::error::SqlState;
-use tokio_postgres::types::Type;
 
-use crate::database::InTransaction;
+use super::store::{self, Patience};
 use crate::{Error, JobId};
-
-/// How long a request waits for another one with the same key, as Postgres reads it.
-const WAIT: &str = "10s";
-
-macro_rules! sql {
-    ($name:literal) => {
-        include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/sql/queries/app/", $name, ".sql"))
-    };
-}
 
 /// What became of a wish to use a key.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,49 +24,38 @@ pub(crate) enum Reservation {
     },
     /// Another request used the key.
     Different,
-    /// Another request with the key is still being handled. The transaction is of no more use.
+    /// A request with the key is still being handled. The transaction is of no more use.
     Busy,
 }
 
-/// Takes `key` for a request, told by its bytes, until the transaction ends.
-pub(crate) async fn reserve(tx: &impl InTransaction, key: &str, request: &[u8]) -> Result<Reservation, Error> {
-    // Sent together: one round trip.
-    let limited = async { tx.raw().query_typed(sql!("idempotency_limit_wait"), &[(&WAIT, Type::TEXT)]).await };
-    let reserved = async {
-        let params = [(&key as _, Type::TEXT), (&request as _, Type::BYTEA)];
-        tx.raw().query_typed_opt(sql!("idempotency_reserve"), &params).await
-    };
-    let (limited, reserved) = tokio::join!(limited, reserved);
-    limited?;
-    match reserved {
-        Ok(Some(_)) => Ok(Reservation::New),
-        Ok(None) => find(tx, key, request).await,
-        Err(error) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => Ok(Reservation::Busy),
-        Err(error) => Err(error.into()),
-    }
+/// Begins the transaction that takes a key, does the work and records the answer.
+pub(crate) async fn begin(client: &mut Object) -> Result<Transaction<'_>, Error> {
+    store::begin(client, Patience::Short).await
 }
 
-async fn find(tx: &impl InTransaction, key: &str, request: &[u8]) -> Result<Reservation, Error> {
-    let params = [(&key as _, Type::TEXT), (&request as _, Type::BYTEA)];
-    let Some(row) = tx.raw().query_typed_opt(sql!("idempotency_find"), &params).await? else {
-        // It expired and was cleaned away between the two statements: the next try gets it.
-        return Ok(Reservation::Busy);
-    };
-    if !row.try_get("same_request")? {
-        return Ok(Reservation::Different);
+/// Takes `key` for a request, told by its bytes, until the transaction ends.
+pub(crate) async fn reserve(tx: &Transaction<'_>, key: &str, request: &[u8]) -> Result<Reservation, Error> {
+    match store::idempotency::reserve_key(tx, key, request).await {
+        Ok(true) => return Ok(Reservation::New),
+        Ok(false) => {}
+        Err(Error::Database(error)) if error.code() == Some(&SqlState::LOCK_NOT_AVAILABLE) => {
+            return Ok(Reservation::Busy);
+        }
+        Err(error) => return Err(error),
     }
-    Ok(Reservation::Repeated { job_id: row.try_get("job_id")?, response: row.try_get("response")? })
+    Ok(match store::idempotency::find_key(tx, key, request).await? {
+        Some(used) if used.same_request => Reservation::Repeated { job_id: used.job_id, response: used.response },
+        Some(_) => Reservation::Different,
+        // It expired and was cleaned away between the two statements: the next try gets it.
+        None => Reservation::Busy,
+    })
 }
 
 /// Keeps the answer under a key just taken, and removes some that have expired.
-pub(crate) async fn record(tx: &impl InTransaction, key: &str, job_id: JobId, response: &str) -> Result<(), Error> {
-    let recorded = async {
-        let params = [(&key as _, Type::TEXT), (&job_id as _, Type::INT8), (&response as _, Type::TEXT)];
-        tx.raw().query_typed(sql!("idempotency_record"), &params).await
-    };
-    let cleaned = async { tx.raw().query_typed(sql!("idempotency_clean"), &[]).await };
+pub(crate) async fn record(tx: &Transaction<'_>, key: &str, job_id: JobId, response: &str) -> Result<(), Error> {
+    // Sent together: one round trip.
+    let recorded = store::idempotency::record_answer(tx, key, job_id, response);
+    let cleaned = store::idempotency::clean_keys(tx);
     let (recorded, cleaned) = tokio::join!(recorded, cleaned);
-    recorded?;
-    cleaned?;
-    Ok(())
+    recorded.and(cleaned)
 }

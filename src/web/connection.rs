@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
+use axum::http::HeaderValue;
+use axum::http::header::CONNECTION;
 use axum::response::Response;
 use http_body::{Body as HttpBody, Frame, SizeHint};
 use hyper::Request;
@@ -22,6 +24,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
 use super::patient_stream::PatientStream;
@@ -41,17 +45,28 @@ const FAREWELL_BYTES: usize = 16 * 1024 * 1024;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-/// Serves requests until the client or `shutdown` ends it.
-pub(super) async fn serve(stream: TcpStream, router: Router, shutdown: Shutdown) {
+/// Serves requests until the client or `shutdown` ends it. `requests` counts those being handled,
+/// each until the last byte of its answer.
+pub(super) async fn serve(stream: TcpStream, router: Router, requests: TaskTracker, shutdown: Shutdown) {
     // Answers are written whole; holding back their last packet gains nothing.
     let _ = stream.set_nodelay(true);
     let unread = Arc::new(AtomicBool::new(false));
     let left_unread = Arc::clone(&unread);
     let service = service_fn(move |request: Request<Incoming>| -> Answer {
-        let body_left = Arc::clone(&left_unread);
-        body_left.store(false, Ordering::Relaxed);
-        let request = request.map(|body| Body::new(Watched { body, unread: body_left }));
-        Box::pin(router.clone().oneshot(request))
+        let left_unread = Arc::clone(&left_unread);
+        left_unread.store(false, Ordering::Relaxed);
+        let unread = Arc::clone(&left_unread);
+        let request = request.map(|body| Body::new(Watched { body, unread }));
+        let answered = router.clone().oneshot(request);
+        let counted = requests.token();
+        Box::pin(async move {
+            let mut answer = answered.await?;
+            if left_unread.load(Ordering::Relaxed) {
+                // Said, so that the client sends no further request into a closing connection.
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(answer.map(|body| Body::new(Counted { body, _until_sent: counted })))
+        })
     });
     let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -83,7 +98,7 @@ pub(super) async fn serve(stream: TcpStream, router: Router, shutdown: Shutdown)
 /// Reads on for a while and forgets what comes: were the connection closed while the client is
 /// still sending, its system would throw our answer away unread.
 async fn farewell(stream: &TcpStream) {
-    let mut scrap = [0; 16 * 1024];
+    let mut scrap = vec![0; 16 * 1024];
     let mut heard = 0;
     while heard < FAREWELL_BYTES && stream.readable().await.is_ok() {
         match stream.try_read(&mut scrap) {
@@ -92,6 +107,29 @@ async fn farewell(stream: &TcpStream) {
             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
             Err(_) => return,
         }
+    }
+}
+
+/// An answer's body that is counted until it is sent or dropped.
+struct Counted {
+    body: Body,
+    _until_sent: TaskTrackerToken,
+}
+
+impl HttpBody for Counted {
+    type Data = Bytes;
+    type Error = axum::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, axum::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::answer::json_text;
 use super::metrics::Metrics;
 use super::problem::Problem;
-use super::{router, server};
+use super::{NEEDS, router, server};
 use crate::database::MigrationSet;
 use crate::{Database, Error, Shutdown, worker};
 
@@ -92,7 +92,7 @@ pub async fn serve(
 ) -> std::io::Result<Health> {
     let listener = TcpListener::bind(addr).await?;
     let addr = listener.local_addr()?;
-    let vitals = Arc::new(Vitals { database, needs: &[MigrationSet::Queue], metrics: Metrics::new(worker) });
+    let vitals = Arc::new(Vitals { database, needs: NEEDS, metrics: Metrics::new(worker) });
     let router = router::dressed(routes(Arc::clone(&vitals)), None, vitals.metrics.http());
     let task = tokio::spawn(async move {
         server::serve(listener, router, &shutdown).await;

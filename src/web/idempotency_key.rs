@@ -38,7 +38,7 @@ impl IdempotencyKey {
     /// Adds the job unless the same request has been answered within 24 h; then gives that answer.
     pub async fn once(&self, database: &Database, request: &[u8], job: &NewJob) -> Result<(JobId, String), Problem> {
         let mut client = database.client().await?;
-        let tx = client.transaction().await.map_err(Error::from)?;
+        let tx = idempotency::begin(&mut client).await?;
         match idempotency::reserve(&tx, &self.0, request).await? {
             Reservation::New => {
                 let (id, response) = jobs::add(&tx, job).await?;

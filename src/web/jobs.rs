@@ -39,12 +39,10 @@ pub(super) async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let job = new_job(&body)?;
-    let (id, response) = match key {
-        Some(key) => key.once(&web.database, &body, &job).await?,
-        None => {
-            let client = web.database.client().await?;
-            add(&client, &job).await?
-        }
+    let (id, response) = if let Some(key) = key {
+        key.once(&web.database, &body, &job).await?
+    } else {
+        add(&web.database.client().await?, &job).await?
     };
     created(&format!("/jobs/{id}"), response)
 }

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::{ConstCounter, Counter};
 use prometheus_client::metrics::family::Family;
@@ -148,45 +148,48 @@ async fn read(database: &Database) -> Result<Vec<QueueStats>, crate::Error> {
 impl Collector for QueueFigures {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut gauge = |name: &str, help: &str, values: &[(&[(&str, &str)], f64)]| -> Result<(), fmt::Error> {
-            let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            for (labels, value) in values {
-                let labels = labels.to_vec();
-                ConstGauge::new(*value).encode(family.encode_family(&labels)?)?;
-            }
-            Ok(())
-        };
-        let up = if latest.is_some() { 1.0 } else { 0.0 };
-        gauge("postrider_queue_figures_up", "Whether the figures of the queues could be read.", &[(&[], up)])?;
+        let (name, help) = ("postrider_queue_figures_up", "Whether the figures of the queues could be read.");
+        let up = ConstGauge::new(u64::from(latest.is_some()));
+        up.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;
 
         let queues = latest.as_deref().unwrap_or_default();
-        let (mut jobs, mut oldest, mut workers, mut paused) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
-        for stats in queues {
-            for (state, count) in [
+        let jobs = queues.iter().flat_map(|stats| {
+            let counts = [
                 ("available", stats.available),
                 ("running", stats.running),
                 ("scheduled", stats.scheduled),
                 ("retryable", stats.retryable),
-            ] {
-                jobs.push(([("queue", stats.queue.as_str()), ("state", state)], count.value));
-            }
-            oldest.push(([("queue", stats.queue.as_str())], stats.oldest_waiting_seconds.unwrap_or(0.0)));
-            workers.push(([("queue", stats.queue.as_str())], stats.workers));
-            paused.push(([("queue", stats.queue.as_str())], stats.paused));
-        }
-        #[expect(clippy::cast_precision_loss, reason = "counts are at most 10,000, workers fewer")]
-        {
-            let jobs: Vec<_> = jobs.iter().map(|(labels, count)| (labels.as_slice(), *count as f64)).collect();
-            gauge("postrider_queue_jobs", "Unfinished jobs, counted up to 10000.", &jobs)?;
-            let workers: Vec<_> = workers.iter().map(|(labels, count)| (labels.as_slice(), *count as f64)).collect();
-            gauge("postrider_queue_workers", "Live workers that serve the queue.", &workers)?;
-        }
-        let oldest: Vec<_> = oldest.iter().map(|(labels, seconds)| (labels.as_slice(), *seconds)).collect();
-        gauge("postrider_queue_oldest_waiting_seconds", "How long the oldest due job has waited.", &oldest)?;
-        let paused: Vec<_> =
-            paused.iter().map(|(labels, paused)| (labels.as_slice(), f64::from(u8::from(*paused)))).collect();
-        gauge("postrider_queue_paused", "1 while the queue is paused.", &paused)
+            ];
+            counts.map(|(state, count)| ([("queue", stats.queue.as_str()), ("state", state)], count.value))
+        });
+        gauges(&mut encoder, "postrider_queue_jobs", "Unfinished jobs, counted up to 10000.", jobs)?;
+
+        let workers = queues.iter().map(|stats| ([("queue", stats.queue.as_str())], stats.workers));
+        gauges(&mut encoder, "postrider_queue_workers", "Live workers that serve the queue.", workers)?;
+
+        let oldest = queues
+            .iter()
+            .map(|stats| ([("queue", stats.queue.as_str())], stats.oldest_waiting_seconds.unwrap_or_default()));
+        let name = "postrider_queue_oldest_waiting_seconds";
+        gauges(&mut encoder, name, "How long the oldest due job has waited; 0 when none waits.", oldest)?;
+
+        let paused = queues.iter().map(|stats| ([("queue", stats.queue.as_str())], u64::from(stats.paused)));
+        gauges(&mut encoder, "postrider_queue_paused", "1 while the queue is paused.", paused)
     }
+}
+
+/// One gauge with a value for each set of labels.
+fn gauges<'q, V: EncodeGaugeValue, const LABELS: usize>(
+    encoder: &mut DescriptorEncoder,
+    name: &str,
+    help: &str,
+    values: impl Iterator<Item = ([(&'q str, &'q str); LABELS], V)>,
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (labels, value) in values {
+        family.encode_family(&labels)?.encode_gauge(&value)?;
+    }
+    Ok(())
 }
 
 /// What a worker counts, where one runs in this process.
@@ -196,7 +199,7 @@ struct WorkerCollector(Arc<worker::Metrics>);
 impl Collector for WorkerCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
         let counted = &self.0;
-        for (name, help, count) in [
+        for (name, help, value) in [
             ("postrider_worker_claimed", "Attempts claimed.", counted.claimed()),
             ("postrider_worker_completed", "Jobs completed.", counted.completed()),
             ("postrider_worker_failed", "Attempts that failed, by error, panic or timeout.", counted.failed()),
@@ -208,8 +211,7 @@ impl Collector for WorkerCollector {
             ("postrider_worker_stale", "Outcomes refused because another attempt has the job.", counted.stale()),
             ("postrider_worker_rescued", "Jobs taken back from dead workers.", counted.rescued()),
         ] {
-            let counter = ConstCounter::new(count);
-            counter.encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
+            ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
         let running = ConstGauge::new(counted.in_flight());
         let name = "postrider_worker_in_flight";
@@ -233,7 +235,7 @@ mod tests {
             "postrider_http_requests_total{method=\"other\",route=\"unmatched\",status=\"404\"} 1",
             "postrider_worker_claimed_total 0",
             "postrider_worker_in_flight 0",
-            "postrider_queue_figures_up 0.0",
+            "postrider_queue_figures_up 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");
         }

@@ -88,7 +88,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Runs the service and tells how many connections had to be cut off.
+/// Runs the service and tells how many requests had to be cut off.
 fn start(args: &Args) -> Result<usize, StartError> {
     logging::init().map_err(|error| StartError::Usage(error.to_string()))?;
     let settings = Settings::new(args).map_err(StartError::Usage)?;

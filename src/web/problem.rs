@@ -101,30 +101,30 @@ impl From<Error> for Problem {
 fn is_passing(error: &Error) -> bool {
     match error {
         Error::Connect(_) | Error::TimedOut(_) => true,
-        Error::Database(cause) => cause.code().map_or_else(
-            || {
-                cause.is_closed()
-                    || std::error::Error::source(cause).is_some_and(|source| source.is::<std::io::Error>())
-            },
-            |code| {
-                let restarting = [
-                    SqlState::ADMIN_SHUTDOWN,
-                    SqlState::CRASH_SHUTDOWN,
-                    SqlState::CANNOT_CONNECT_NOW,
-                    SqlState::READ_ONLY_SQL_TRANSACTION,
-                ];
-                let crowded = [
-                    SqlState::TOO_MANY_CONNECTIONS,
-                    SqlState::LOCK_NOT_AVAILABLE,
-                    SqlState::QUERY_CANCELED,
-                    SqlState::T_R_SERIALIZATION_FAILURE,
-                    SqlState::T_R_DEADLOCK_DETECTED,
-                ];
-                code.code().starts_with("08") || restarting.contains(code) || crowded.contains(code)
-            },
-        ),
+        // Without a code it is the connection that failed.
+        Error::Database(cause) => cause.code().map_or(cause.is_closed() || is_io(cause), is_passing_code),
         _ => false,
     }
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    std::error::Error::source(error).is_some_and(<dyn std::error::Error>::is::<std::io::Error>)
+}
+
+fn is_passing_code(code: &SqlState) -> bool {
+    let passing = [
+        SqlState::ADMIN_SHUTDOWN,
+        SqlState::CRASH_SHUTDOWN,
+        SqlState::CANNOT_CONNECT_NOW,
+        SqlState::READ_ONLY_SQL_TRANSACTION,
+        SqlState::TOO_MANY_CONNECTIONS,
+        SqlState::LOCK_NOT_AVAILABLE,
+        SqlState::QUERY_CANCELED,
+        SqlState::T_R_SERIALIZATION_FAILURE,
+        SqlState::T_R_DEADLOCK_DETECTED,
+    ];
+    // Class 08 is whatever goes wrong with a connection.
+    code.code().starts_with("08") || passing.contains(code)
 }
 
 impl IntoResponse for Problem {

@@ -26,19 +26,19 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// How a server ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Drained {
-    /// Connections that were open when the shutdown began and ended by themselves.
+    /// Requests being handled when the shutdown began that ended by themselves.
     pub completed: usize,
-    /// Connections that were cut off.
+    /// Requests that were cut off.
     pub abandoned: usize,
 }
 
 /// Serves until `shutdown`.
 pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: &Shutdown) -> Drained {
-    let connections = TaskTracker::new();
+    let (connections, requests) = (TaskTracker::new(), TaskTracker::new());
     let cut = CancellationToken::new();
     let slots = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     while let Some((stream, slot)) = next(&listener, &slots, shutdown).await {
-        let served = connection::serve(stream, router.clone(), shutdown.clone());
+        let served = connection::serve(stream, router.clone(), requests.clone(), shutdown.clone());
         let cut = cut.clone();
         connections.spawn(async move {
             tokio::select! {
@@ -50,13 +50,13 @@ pub(crate) async fn serve(listener: TcpListener, router: Router, shutdown: &Shut
     }
     drop(listener);
     connections.close();
-    let open = connections.len();
+    let open = requests.len();
     tokio::select! {
         () = connections.wait() => {}
         () = shutdown.hurried() => {}
         () = tokio::time::sleep(DRAIN_TIMEOUT) => {}
     }
-    let abandoned = connections.len();
+    let abandoned = requests.len();
     cut.cancel();
     connections.wait().await;
     Drained { completed: open.saturating_sub(abandoned), abandoned }

@@ -1,10 +1,13 @@
 //! What the integration tests share: a database each, processes, clocks with deadlines.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod board;
 pub mod cluster;
 pub mod command;
 pub mod database;
+pub mod interruption;
 pub mod jobs;
+pub mod object_store;
 pub mod process;
 pub mod wait;
 pub mod web;

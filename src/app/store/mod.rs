@@ -6,6 +6,7 @@
 //! a transaction that limits its waits. Decides nothing: that is for its callers.
 
 pub(super) mod files;
+pub(super) mod idempotency;
 pub(super) mod orphans;
 pub(super) mod tablos;
 
