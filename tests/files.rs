@@ -13,9 +13,12 @@ use futures_util::{StreamExt, TryStreamExt, stream};
 use postrider::app::object_store::Limits;
 use postrider::app::{AppError, ObjectStoreConfig, files, tablos};
 use support::board::{Board, NO_GRACE, upload_with};
-use support::interruption::{poll_at_most, soon};
+use support::interruption::{poll_at_most, run_until_stalled};
 use support::object_store::Point;
+use support::wait::within;
 use uuid::Uuid;
+
+const SOON: Duration = Duration::from_secs(30);
 
 type Chunk = Result<Bytes, std::io::Error>;
 
@@ -61,22 +64,22 @@ async fn a_large_file_goes_through_in_chunks() {
 
 #[tokio::test]
 async fn a_body_is_read_no_faster_than_the_store_takes_it() {
-    const CHUNK: u64 = 64 * 1024;
     let board = Board::new().await;
     let tablo = board.tablo().await;
     board.store.stall_at(Point::BeforePut);
     let read = Arc::new(AtomicU64::new(0));
     let count = Arc::clone(&read);
     let size = 5 * 1024 * 1024 * 1024;
+    let chunk = Bytes::from(vec![7; 64 * 1024]);
     let endless = stream::repeat_with(move || {
-        count.fetch_add(CHUNK, Ordering::SeqCst);
-        Chunk::Ok(Bytes::from_static(&[7; CHUNK as usize]))
+        count.fetch_add(chunk.len() as u64, Ordering::SeqCst);
+        Chunk::Ok(chunk.clone())
     });
 
     let upload = files::upload(&board.database.database, &board.client, tablo, "huge", size, endless);
     let full = async {
         board.store.stalled().await;
-        soon("a reader that waits", async {
+        within("a reader that waits", SOON, async {
             let mut before = 0;
             loop {
                 // Long enough for a reader that does not wait to read on.
@@ -204,10 +207,7 @@ async fn an_upload_that_dies_at_the_store_is_swept_after_an_hour_and_once_more_a
         let tablo = board.tablo().await;
         board.upload(tablo, "other", b"stays").await.unwrap();
         board.store.stall_at(point);
-        tokio::select! {
-            _ = board.upload(tablo, "a", b"lost") => panic!("not stalled"),
-            () = board.store.stalled() => {}
-        }
+        run_until_stalled(&board.store, &mut Box::pin(board.upload(tablo, "a", b"lost"))).await;
         board.store.go_on();
         assert_eq!(board.served(tablo, "a").await, None, "{point:?}");
         board.assert_nothing_is_lost().await;
@@ -267,10 +267,7 @@ async fn a_tablo_deleted_during_an_upload_takes_the_file_with_it() {
     let tablo = board.tablo().await;
     board.store.stall_at(Point::BeforePut);
     let mut upload = Box::pin(board.upload(tablo, "a", b"late"));
-    tokio::select! {
-        _ = &mut upload => panic!("not stalled"),
-        () = board.store.stalled() => {}
-    }
+    run_until_stalled(&board.store, &mut upload).await;
     board.delete(tablo, NO_GRACE).await;
     // The object is not there yet, so its row must not go either.
     assert_eq!(board.clean().await.deleted, 0);
@@ -288,23 +285,29 @@ async fn a_tablo_deleted_during_an_upload_takes_the_file_with_it() {
 
 #[tokio::test]
 async fn an_upload_that_was_taken_for_abandoned_fails_and_leaves_nothing() {
-    let board = Board::new().await;
-    let tablo = board.tablo().await;
-    board.upload(tablo, "a", b"the first").await.unwrap();
-    board.store.stall_at(Point::AfterPut);
-    let mut upload = Box::pin(board.upload(tablo, "a", b"stopped for hours"));
-    tokio::select! {
-        _ = &mut upload => panic!("not stalled"),
-        () = board.store.stalled() => {}
+    // After the first look the row still stands for the key, after the second there is none.
+    for row_is_gone in [false, true] {
+        let board = Board::new().await;
+        let tablo = board.tablo().await;
+        board.upload(tablo, "a", b"the first").await.unwrap();
+        board.store.stall_at(Point::AfterPut);
+        let mut upload = Box::pin(board.upload(tablo, "a", b"stopped for hours"));
+        run_until_stalled(&board.store, &mut upload).await;
+        board.age("61 minutes").await;
+        assert_eq!(board.clean().await.abandoned, 1);
+        if row_is_gone {
+            days_pass(&board).await;
+        }
+        board.store.go_on();
+
+        let refused = upload.await;
+
+        assert!(matches!(refused, Err(AppError::UploadTimedOut(_))), "{refused:?}");
+        assert_eq!(board.served(tablo, "a").await.as_deref(), Some(&b"the first"[..]));
+        board.assert_nothing_is_lost().await;
+        days_pass(&board).await;
+        board.assert_all_is_tidy().await;
     }
-    days_pass(&board).await;
-    board.store.go_on();
-
-    let refused = upload.await;
-
-    assert!(matches!(refused, Err(AppError::UploadTimedOut(_))), "{refused:?}");
-    assert_eq!(board.served(tablo, "a").await.as_deref(), Some(&b"the first"[..]));
-    board.assert_all_is_tidy().await;
 }
 
 #[tokio::test]
@@ -314,12 +317,12 @@ async fn an_upload_to_a_store_that_stalls_or_is_down_ends() {
     let short = Limits { upload: Duration::from_millis(300), ..Limits::default() };
     let hasty = board.store.client_with(short);
     board.store.stall_at(Point::BeforePut);
-    let result = soon("an end", upload_with(&board.database, &hasty, tablo, "a", b"x")).await;
+    let result = within("an end", SOON, upload_with(&board.database, &hasty, tablo, "a", b"x")).await;
     assert!(matches!(result, Err(AppError::UploadTimedOut(_) | AppError::Storage { .. })), "{result:?}");
     board.store.go_on();
 
     board.store.go_down().await;
-    let result = soon("an end", board.upload(tablo, "a", b"x")).await;
+    let result = within("an end", SOON, board.upload(tablo, "a", b"x")).await;
     assert!(matches!(result, Err(AppError::Storage { .. })), "{result:?}");
     board.store.come_up().await;
     days_pass(&board).await;
@@ -353,5 +356,5 @@ async fn the_check_tells_whether_the_store_answers_and_has_the_bucket() {
     assert!(!error.to_string().contains("wrong-secret"), "{error}");
 
     board.store.go_down().await;
-    soon("an answer", board.client.check()).await.unwrap_err();
+    within("an answer", SOON, board.client.check()).await.unwrap_err();
 }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use super::database::TestDatabase;
 use super::object_store::TestObjectStore;
+use super::wait::until;
 
 /// The job that cleanups run for unless a test says otherwise.
 pub const JOB: i64 = 1;
@@ -96,7 +97,17 @@ impl Board {
             .unwrap();
     }
 
-    /// How many rows there are in each state, as `state: count`.
+    /// Waits until a statement that holds this text waits for a lock.
+    pub async fn until_somebody_waits(&self, text: &str) {
+        until("a statement waits for a lock", Duration::from_secs(20), || async {
+            let waiting = "SELECT FROM pg_stat_activity
+                           WHERE datname = current_database() AND wait_event_type = 'Lock' AND strpos(query, $1) > 0";
+            (!self.sql.query(waiting, &[&text]).await.unwrap().is_empty()).then_some(())
+        })
+        .await;
+    }
+
+    /// How many rows of files there are for which this holds.
     pub async fn rows(&self, condition: &str) -> i64 {
         let query = format!("SELECT count(*) FROM tablo_files WHERE {condition}");
         self.sql.query_one(&query, &[]).await.unwrap().get(0)

@@ -1,11 +1,9 @@
-//! Stopping work at a chosen point, as a crash would, and waiting with a deadline.
+//! Stopping work at a chosen point, as a crash would.
 
 use std::future::{Future, poll_fn};
 use std::task::Poll;
-use std::time::Duration;
 
-/// No event of a test takes longer.
-pub const DEADLINE: Duration = Duration::from_secs(20);
+use super::object_store::TestObjectStore;
 
 /// The future's result, or `None` where it was not done after so many polls; it is then dropped
 /// where it stood.
@@ -23,17 +21,10 @@ pub async fn poll_at_most<F: Future>(polls: u32, future: F) -> Option<F::Output>
     .await
 }
 
-/// The future's result, within the deadline.
-pub async fn soon<F: Future>(what: &str, future: F) -> F::Output {
-    tokio::time::timeout(DEADLINE, future).await.unwrap_or_else(|_| panic!("{what}: not within {DEADLINE:?}"))
-}
-
-/// Asks again and again until the answer is yes, within the deadline. For what sends no event.
-pub async fn eventually<F: Future<Output = bool>>(what: &str, mut ask: impl FnMut() -> F) {
-    soon(what, async {
-        while !ask().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
+/// Runs the future until it stalls at the store, where [`TestObjectStore::stall_at`] says.
+pub async fn run_until_stalled<F: Future + Unpin>(store: &TestObjectStore, future: &mut F) {
+    tokio::select! {
+        _ = future => panic!("it came to its end and did not stall"),
+        () = store.stalled() => {}
+    }
 }

@@ -26,9 +26,11 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-use super::interruption::soon;
+use super::wait::within;
 
 const BUCKET: &str = "files";
+/// No request of a test takes longer to come.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Where the store can be made to stall.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -153,7 +155,7 @@ impl TestObjectStore {
     /// Waits until a request has stalled.
     pub async fn stalled(&self) {
         let mut stalled = self.faults.stalled.subscribe();
-        soon("a stalled request", stalled.wait_for(|count| *count > 0)).await.expect("a store");
+        within("a stalled request", DEADLINE, stalled.wait_for(|count| *count > 0)).await.expect("a store");
     }
 
     /// `DeleteObjects` answers 200 with an error for keys that this says yes to.

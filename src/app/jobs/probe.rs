@@ -62,7 +62,6 @@ pub(crate) async fn handle(probe: Probe, cx: Context<App>) -> Result<(), JobErro
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -134,7 +134,6 @@ impl Default for Limits {
 }
 
 #[cfg(test)]
-#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -35,6 +35,8 @@ use crate::app::AppError;
 /// The most keys that one `DeleteObjects` takes.
 pub const MAX_DELETE: usize = 1000;
 
+// The SDK's futures take some 10 KiB each: boxed, so that those of our callers do not.
+
 /// An object store. Cheap to clone; clones share the connections.
 #[derive(Clone)]
 pub struct ObjectStore {
@@ -81,7 +83,7 @@ impl ObjectStore {
     pub async fn check(&self) -> Result<(), AppError> {
         let operation = "looking for the bucket";
         let (client, bucket) = self.open().await?;
-        timeout(self.limits().check, client.head_bucket().bucket(bucket).send())
+        timeout(self.limits().check, Box::pin(client.head_bucket().bucket(bucket).send()))
             .await
             .map_err(|_| too_slow(operation, self.limits().check))?
             .map_err(|error| failure(operation, &error))?;
@@ -101,7 +103,7 @@ impl ObjectStore {
             .operation_timeout(limit)
             .build();
         let length = i64::try_from(length).map_err(|_| AppError::invalid("content_length", "is too large"))?;
-        client
+        let request = client
             .put_object()
             .bucket(bucket)
             .key(key)
@@ -110,10 +112,8 @@ impl ObjectStore {
             .customize()
             // A stream cannot be read twice: once to sign it, once to send it.
             .disable_payload_signing()
-            .config_override(Config::builder().timeout_config(limits).retry_config(RetryConfig::disabled()))
-            .send()
-            .await
-            .map_err(|error| failure(operation, &error))?;
+            .config_override(Config::builder().timeout_config(limits).retry_config(RetryConfig::disabled()));
+        Box::pin(request.send()).await.map_err(|error| failure(operation, &error))?;
         Ok(())
     }
 
@@ -121,7 +121,7 @@ impl ObjectStore {
     pub(crate) async fn get(&self, key: &str) -> Result<Option<(u64, ObjectStream)>, AppError> {
         let operation = "reading an object";
         let (client, bucket) = self.open().await?;
-        let answer = match client.get_object().bucket(bucket).key(key).send().await {
+        let answer = match Box::pin(client.get_object().bucket(bucket).key(key).send()).await {
             Ok(answer) => answer,
             Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => return Ok(None),
             Err(error) => return Err(failure(operation, &error)),
@@ -147,13 +147,8 @@ impl ObjectStore {
             .collect::<Result<Vec<_>, _>>()
             .and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build())
             .map_err(|error| AppError::storage(operation, error.to_string()))?;
-        let answer = client
-            .delete_objects()
-            .bucket(bucket)
-            .delete(objects)
-            .send()
-            .await
-            .map_err(|error| failure(operation, &error))?;
+        let request = client.delete_objects().bucket(bucket).delete(objects);
+        let answer = Box::pin(request.send()).await.map_err(|error| failure(operation, &error))?;
         answer.errors.unwrap_or_default().into_iter().map(not_deleted).collect()
     }
 
@@ -171,7 +166,7 @@ impl ObjectStore {
         let bucket = self.inner.config.bucket.as_deref().ok_or_else(|| {
             AppError::Config("S3_BUCKET is not set: name the bucket, or start with scripts/dev".to_owned())
         })?;
-        let client = self.inner.client.get_or_init(|| connect(&self.inner.config, self.limits())).await;
+        let client = self.inner.client.get_or_init(|| Box::pin(connect(&self.inner.config, self.limits()))).await;
         Ok((client, bucket))
     }
 }
