@@ -163,9 +163,16 @@ async fn a_cleanup_waits_for_a_tablo_that_is_just_coming_back() {
             board.until_somebody_waits("pg_advisory_xact_lock").await;
             restoring.commit().await.unwrap();
         };
-        let (report, ()) = tokio::join!(board.clean(), commit);
+        // To mark is the one decision, to stamp is the other.
+        let cleanup = if stamped {
+            Settings { stamped_only: true, ..settings(JOB) }
+        } else {
+            Settings { grace: HOUR, ..settings(JOB) }
+        };
+        let (report, ()) = tokio::join!(board.clean_with(&board.client, cleanup), commit);
 
-        assert_eq!((report.marked, report.deleted), (0, 0), "stamped: {stamped}");
+        let report = report.unwrap();
+        assert_eq!((report.stamped, report.marked), (0, 0), "stamped before: {stamped}");
         assert_eq!(board.served(tablo, "1").await.as_deref(), Some(&b"file"[..]));
     }
 }
