@@ -1,5 +1,7 @@
 //! Connections: TLS as libpq means it, several hosts, dead peers, recycling, names and secrets.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::net::TcpListener;

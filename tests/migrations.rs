@@ -1,5 +1,7 @@
 //! Migrations from many places, beside newer releases, behind locks, and half-way failures.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::time::{Duration, Instant};

@@ -31,8 +31,8 @@ pub(crate) async fn within<T>(limit: Duration, statement: impl Future<Output = R
     })
 }
 
-/// To be told where the future of a statement was dropped half-way by other means.
-pub(crate) fn given_up() {
+/// Remembers that some pooled connection may still be busy.
+fn given_up() {
     *LATEST_GIVEN_UP.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
 }
 

@@ -18,7 +18,7 @@ use crate::error::describe;
 use crate::{Database, Error, store};
 
 /// How long to wait for another migrator.
-const LOCK_WAIT: Duration = Duration::from_secs(60);
+const LOCK_WAIT: Duration = Duration::from_mins(1);
 /// How often to look whether it is done. Not by `pg_advisory_lock`: a session that waits holds
 /// a snapshot, and with it vacuum for the whole database.
 const LOCK_POLL: Duration = Duration::from_millis(100);

@@ -26,6 +26,7 @@
 mod endpoint;
 mod limit;
 mod migrate;
+mod options;
 mod queryable;
 mod reconnect;
 mod settings;

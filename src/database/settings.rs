@@ -90,7 +90,7 @@ impl Settings {
 fn parse_url(text: &str) -> Result<Settings, String> {
     let authority = &text[..text.find('/').unwrap_or(text.len())];
     let (credentials, rest) = match authority.split_once('@') {
-        Some((credentials, hosts)) if hosts.contains('@') || credentials.contains("?") && credentials.contains('=') => {
+        Some((credentials, hosts)) if hosts.contains('@') || credentials.contains('?') && credentials.contains('=') => {
             return Err("cannot be read: write an @ in a user or password as %40, a ? as %3F".into());
         }
         Some((credentials, _)) => (Some(credentials), &text[credentials.len() + 1..]),
@@ -229,7 +229,7 @@ fn parse_value(text: &str) -> Result<(String, &str), String> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use proptest::prelude::*;
 
@@ -317,11 +317,11 @@ mod tests {
         assert!(named.iter().any(|setting| setting.shown_key() == "sslmod"));
     }
 
-    fn percent_encoded(text: &str) -> String {
-        text.bytes().map(|byte| format!("%{byte:02X}")).collect()
+    pub fn percent_encoded(text: &str) -> String {
+        text.bytes().map(|byte| format!("%{byte:02X}")).collect::<Vec<_>>().concat()
     }
 
-    fn quoted(text: &str) -> String {
+    pub fn quoted(text: &str) -> String {
         format!("'{}'", text.replace('\\', r"\\").replace('\'', r"\'"))
     }
 

@@ -6,7 +6,7 @@
 //!                            metrics)                       └─▶ answer, problem
 //! ```
 //!
-//! Promises: every error is a [`problem`]; every wait on a client or on the database has a limit;
+//! Promises: every error is a `problem`; every wait on a client or on the database has a limit;
 //! no file is ever held whole. Decides nothing about jobs and files: that is for
 //! [`operate`](crate::operate), [`enqueue`](mod@crate::enqueue) and [`app`](crate::app).
 

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -301,7 +301,7 @@ impl Finisher {
 
     fn report_failure(&self, held: &Held, by: FailedBy, failure: &Failure, next_run_at: Option<DateTime<Utc>>) {
         self.shared.metrics.failed.increment();
-        let next_run_at = next_run_at.map(|at| at.to_rfc3339());
+        let next_run_at = next_run_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true));
         let (id, kind, attempt, max_attempts) = (held.id, held.kind, held.attempt, held.max_attempts);
         if by == FailedBy::Panic {
             self.shared.metrics.panicked.increment();

@@ -3,10 +3,13 @@
 
 pub mod board;
 pub mod cluster;
+pub mod command;
 pub mod database;
 pub mod interruption;
+pub mod jobs;
 pub mod object_store;
 pub mod process;
 pub mod wait;
 pub mod web;
 pub mod worker;
+pub mod worker_process;
