@@ -1,5 +1,7 @@
 //! The commands of `worker` as an operator types them, against a real database.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::collections::BTreeSet;

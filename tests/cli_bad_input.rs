@@ -1,5 +1,7 @@
 //! Wrong values of every flag and variable: refused with the flag's name, and nothing written.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::ffi::{OsStr, OsString};

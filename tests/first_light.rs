@@ -6,11 +6,11 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use support::command;
 use support::database::TestDatabase;
 use support::process::{Process, Signal};
 use support::wait::until;
 use support::web::WebService;
-use support::worker_process::worker_command;
 
 const SOON: Duration = Duration::from_secs(10);
 
@@ -18,7 +18,7 @@ const SOON: Duration = Duration::from_secs(10);
 #[tokio::test]
 async fn the_worker_starts_within_five_seconds_and_stops_gracefully() {
     let db = TestDatabase::new().await;
-    let mut worker = Process::spawn(worker_command(&db.url).arg("run"));
+    let mut worker = Process::spawn(&mut command::worker(&db.url, ["run"]));
     let ready = worker.wait_for_event("worker ready", Duration::from_secs(5)).await;
     assert_eq!(ready["queues"], "default:100");
     assert_eq!(ready["listen"], true);
@@ -36,7 +36,7 @@ async fn the_worker_starts_within_five_seconds_and_stops_gracefully() {
 #[tokio::test]
 async fn the_heartbeat_runs_at_start_and_on_schedule_and_the_cleanup_does_not_run_at_start() {
     let db = TestDatabase::new().await;
-    let worker = Process::spawn(worker_command(&db.url).args(["run", "--heartbeat-interval", "2s"]));
+    let worker = Process::spawn(&mut command::worker(&db.url, ["run", "--heartbeat-interval", "2s"]));
     let first = worker.wait_for_nth_event("worker heartbeat", 1, SOON).await;
     let first_seen = Instant::now();
     let second = worker.wait_for_nth_event("worker heartbeat", 2, SOON).await;
@@ -62,9 +62,9 @@ async fn the_heartbeat_runs_at_start_and_on_schedule_and_the_cleanup_does_not_ru
 #[tokio::test]
 async fn a_failing_job_is_retried_with_backoff_and_seen_through_jq() {
     let db = TestDatabase::new().await;
-    let worker = Process::spawn(worker_command(&db.url).arg("run"));
+    let worker = Process::spawn(&mut command::worker(&db.url, ["run"]));
     worker.wait_for_event("worker ready", SOON).await;
-    let enqueued = worker_command(&db.url).args(["enqueue", "probe", r#"{"fail": "no luck"}"#]).output().unwrap();
+    let enqueued = command::worker(&db.url, ["enqueue", "probe", r#"{"fail": "no luck"}"#]).output().unwrap();
     let id: i64 = String::from_utf8(enqueued.stdout).unwrap().trim().parse().unwrap();
 
     let first = worker.wait_for_nth_event("job failed", 1, SOON).await;
@@ -80,7 +80,7 @@ async fn a_failing_job_is_retried_with_backoff_and_seen_through_jq() {
     let next = at(&second, "next_run_at") - at(&second, "timestamp");
     assert!((14_000..18_000).contains(&next.num_milliseconds()), "about 16 seconds: {next}");
 
-    let mut failed = worker_command(&db.url).args(["failed", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
+    let mut failed = command::worker(&db.url, ["failed", "--json"]).stdout(Stdio::piped()).spawn().unwrap();
     let jq = Command::new("jq")
         .args(["-r", r#""\(.id) \(.state) \(.attempt) \(.error)""#])
         .stdin(failed.stdout.take().unwrap())
@@ -94,8 +94,10 @@ async fn a_failing_job_is_retried_with_backoff_and_seen_through_jq() {
 #[tokio::test]
 async fn what_the_web_binary_enqueues_the_worker_runs() {
     let db = TestDatabase::new().await;
-    let (web, worker) =
-        (WebService::start(&db).await, Process::spawn(worker_command(&db.url).args(["run", "--poll-interval", "60s"])));
+    let (web, worker) = (
+        WebService::start(&db).await,
+        Process::spawn(&mut command::worker(&db.url, ["run", "--poll-interval", "60s"])),
+    );
     worker.wait_for_event("worker ready", SOON).await;
     let job = web.post("/jobs", &json!({"kind": "probe", "args": {"sleep_ms": 1}})).await.json(201);
     let path = format!("/jobs/{}", job["id"]);

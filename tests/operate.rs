@@ -1,5 +1,7 @@
 //! Looking at jobs and steering them, through the library (conformance 39 and 40).
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::collections::BTreeSet;
@@ -85,7 +87,7 @@ async fn failures_are_filtered_by_kind_queue_age_and_state() {
         (all.clone(), vec![again, pdf, mail, old]),
         (FailedFilter { kind: Some("mail".into()), ..all.clone() }, vec![again, mail]),
         (FailedFilter { queue: Some("slow".into()), ..all.clone() }, vec![mail]),
-        (FailedFilter { since: Some(Duration::from_secs(3600)), ..all.clone() }, vec![again, pdf, mail]),
+        (FailedFilter { since: Some(Duration::from_hours(1)), ..all.clone() }, vec![again, pdf, mail]),
         (FailedFilter { state: Some(State::Retryable), ..all.clone() }, vec![again, mail, old]),
         (FailedFilter { state: Some(State::Discarded), ..all.clone() }, vec![pdf]),
         (FailedFilter { limit: 2, ..all }, vec![again, pdf]),
@@ -107,7 +109,7 @@ async fn each_state_lists_the_jobs_that_the_view_says_are_in_it() {
         for state in ["completed", "cancelled", "discarded"] {
             jobs::finished(&client, "mail", state).await;
         }
-        let later = NewJob::new("mail", Args::default()).unwrap().run_in(Duration::from_secs(3600)).unwrap();
+        let later = NewJob::new("mail", Args::default()).unwrap().run_in(Duration::from_hours(1)).unwrap();
         postrider::enqueue::enqueue_new(&client, &later).await.unwrap();
         // Running again after a failure is running; due again is still retryable.
         let again = jobs::retryable(&client, "mail", "boom").await;

@@ -7,11 +7,11 @@ mod support;
 use std::time::{Duration, Instant};
 
 use serde_json::json;
+use support::command::worker;
 use support::database::TestDatabase;
 use support::process::Process;
 use support::wait::until;
 use support::web::WebService;
-use support::worker_process::worker_command;
 
 const JOBS: usize = 200;
 const SOON: Duration = Duration::from_secs(20);
@@ -21,8 +21,7 @@ async fn pickup_latency_by_notification() {
     let db = TestDatabase::new().await;
     let web = WebService::start(&db).await;
     // So rare a poll cannot explain a quick start.
-    let worker =
-        Process::spawn(worker_command(&db.url).args(["run", "--poll-interval", "60s", "--heartbeat-interval", "1h"]));
+    let worker = Process::spawn(&mut worker(&db.url, ["run", "--poll-interval", "60s", "--heartbeat-interval", "1h"]));
     // The heartbeat of the start is over before the first measurement.
     worker.wait_for_nth_event("worker heartbeat", 1, SOON).await;
 
@@ -43,14 +42,10 @@ async fn pickup_latency_by_notification() {
 async fn pickup_latency_by_polling_alone() {
     let db = TestDatabase::new().await;
     let web = WebService::start(&db).await;
-    let worker = Process::spawn(worker_command(&db.url).args([
-        "run",
-        "--no-listen",
-        "--poll-interval",
-        "200ms",
-        "--heartbeat-interval",
-        "1h",
-    ]));
+    let worker = Process::spawn(&mut worker(
+        &db.url,
+        ["run", "--no-listen", "--poll-interval", "200ms", "--heartbeat-interval", "1h"],
+    ));
     worker.wait_for_nth_event("worker heartbeat", 1, SOON).await;
 
     let mut pace = tokio::time::interval(Duration::from_millis(25));

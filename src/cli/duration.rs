@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+/// A year of 365.25 days, as humantime has it.
+const YEAR_HOURS: u64 = 8_766;
 /// The longest that any flag takes.
-pub(super) const THOUSAND_YEARS: Duration = Duration::from_secs(1000 * 31_557_600);
+pub(super) const THOUSAND_YEARS: Duration = Duration::from_hours(1000 * YEAR_HOURS);
 /// The longest look back: further than any job is kept.
-pub(super) const HUNDRED_YEARS: Duration = Duration::from_secs(100 * 31_557_600);
+pub(super) const HUNDRED_YEARS: Duration = Duration::from_hours(100 * YEAR_HOURS);
 
 /// A parser for a flag that takes `shortest` to `longest`.
 pub(super) fn between(
@@ -34,6 +36,7 @@ fn parse(text: &str) -> Result<Duration, String> {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

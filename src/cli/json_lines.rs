@@ -1,5 +1,7 @@
 //! `--json`: one object a line (NDJSON), for jq and other programs.
 
+use std::fmt::Write;
+
 use serde::Serialize;
 
 use super::failure::Failure;
@@ -22,7 +24,8 @@ fn escaped(text: String) -> String {
     for c in text.chars() {
         if is_unsafe(c) {
             // All of them lie in the basic plane, so that one unit is enough.
-            safe.push_str(&format!("\\u{:04x}", u32::from(c)));
+            // Writing to a String cannot fail.
+            let _ = write!(safe, "\\u{:04x}", u32::from(c));
         } else {
             safe.push(c);
         }
@@ -31,6 +34,7 @@ fn escaped(text: String) -> String {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
 

@@ -40,7 +40,7 @@ const COLUMNS: &[Column] = &[
     Column::Whole("ID"),
     Column::Cut("KIND"),
     Column::Cut("QUEUE"),
-    Column::Whole("PRIORITY"),
+    Column::Whole("PRIO"),
     Column::Whole("STATE"),
     Column::Whole("ATTEMPT"),
     Column::Whole("WHEN"),

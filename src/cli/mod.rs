@@ -56,11 +56,11 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Invocation, u8
     command.build();
     let read = command.clone().try_get_matches_from(&typed).and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
-        if let (Command::Retry(retry), Some((_, matches))) = (&cli.command, matches.subcommand()) {
-            if let Some(filter) = retry.misplaced_filter(matches) {
-                let text = format!("--{filter} goes with --all-failed, not with ids");
-                return Err(command.clone().error(clap::error::ErrorKind::ArgumentConflict, text));
-            }
+        if let (Command::Retry(retry), Some((_, matches))) = (&cli.command, matches.subcommand())
+            && let Some(filter) = retry.misplaced_filter(matches)
+        {
+            let text = format!("--{filter} goes with --all-failed, not with ids");
+            return Err(command.clone().error(clap::error::ErrorKind::ArgumentConflict, text));
         }
         Ok(cli)
     });

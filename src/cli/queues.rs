@@ -3,11 +3,8 @@
 use std::str::FromStr;
 
 use crate::job::check_queue;
+use crate::worker::{DEFAULT_CONCURRENCY, MAX_CONCURRENCY};
 
-/// Jobs at once of a queue that names no number.
-const DEFAULT_CONCURRENCY: usize = 100;
-/// The most jobs at once of one queue.
-const MAX_CONCURRENCY: usize = 10_000;
 /// The most queues of one worker.
 const MAX_QUEUES: usize = 1_000;
 

@@ -12,11 +12,12 @@ use super::migrate::{self, SETS};
 use super::queues::Queues;
 use super::{connection, exit};
 use crate::app::{self, App, ObjectStore, ObjectStoreConfig};
+use crate::web::health;
 use crate::{Database, Shutdown, Worker};
 
 const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_secs(60 * 60);
-const WEEK: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+const HOUR: Duration = Duration::from_hours(1);
+const WEEK: Duration = Duration::from_hours(7 * 24);
 
 /// Claims and runs jobs until SIGINT or SIGTERM.
 ///
@@ -66,6 +67,7 @@ impl Run {
             // A signal before the first claim: nothing runs, so all has drained.
             () = shutdown.begun() => return Ok(exit::DONE),
         }
+        let health_database = database.clone();
         let mut worker = Worker::new(database, state)
             .poll_interval(self.poll_interval)
             .listen(!self.no_listen)
@@ -75,6 +77,11 @@ impl Run {
             worker = worker.queue(&queue.name, queue.concurrency);
         }
         let worker = app::register(worker, self.heartbeat_interval);
+        if let Some(addr) = self.health {
+            health::serve(addr, health_database, Some(worker.metrics()), shutdown.clone()).await.map_err(|error| {
+                Failure::Failed(format!("--health: cannot listen on {addr}: {error}; choose another"))
+            })?;
+        }
         let summary = worker.run(shutdown).await?;
         Ok(if summary.abandoned == 0 { exit::DONE } else { exit::FAILED })
     }

@@ -62,7 +62,7 @@ fn not_utf8(command: &clap::Command, typed: &[OsString]) -> Option<String> {
         if word.to_str().is_none() {
             let before = typed.get(at.wrapping_sub(1)).and_then(|before| before.to_str());
             let flag = before.filter(|before| before.starts_with("--")).map(|flag| format!(", after {flag},"));
-            return Some(format!("argument {at}, {word:?}{}", flag.unwrap_or_default()));
+            return Some(format!("argument {at}, {:?}{}", word.to_string_lossy(), flag.unwrap_or_default()));
         }
     }
     invoked(command, typed)?.get_arguments().find_map(|arg| {

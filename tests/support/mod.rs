@@ -12,4 +12,3 @@ pub mod process;
 pub mod wait;
 pub mod web;
 pub mod worker;
-pub mod worker_process;
