@@ -295,6 +295,18 @@ async fn a_shutdown_lets_requests_end_and_takes_no_more() {
 }
 
 #[tokio::test]
+async fn an_idle_service_says_that_it_shuts_down_and_does() {
+    let (_database, mut web) = start().await;
+    let _kept_alive = web.get("/healthz").await;
+    web.process.signal(Signal::Interrupt);
+    assert_eq!(web.process.wait_for_exit(SOON).await.code(), Some(0));
+    let log = web.process.log();
+    let said =
+        |message: &str| log.find(&format!(r#""message":"{message}""#)).unwrap_or_else(|| panic!("{message}: {log}"));
+    assert!(said("shutting down") < said("shutdown complete"), "{log}");
+}
+
+#[tokio::test]
 async fn a_second_signal_cuts_requests_off() {
     let (database, mut web) = start().await;
     let (_holder, _stream) = held_request(&web, &database).await;
