@@ -19,7 +19,7 @@ use crate::store::finish::Failure;
 pub(super) const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
 /// The longest snooze.
-const MAX_SNOOZE: Duration = Duration::from_secs(10 * 365 * 86_400);
+const MAX_SNOOZE: Duration = Duration::from_hours(87600);
 
 /// How the handler ended.
 enum Ending {

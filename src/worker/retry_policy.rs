@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 /// The longest wait before the next attempt: 365 days.
-pub const MAX_RETRY_DELAY: Duration = Duration::from_secs(365 * 86_400);
+pub const MAX_RETRY_DELAY: Duration = Duration::from_hours(8760);
 
 /// The delay before the next attempt, by the number of the one that failed (1 for the first).
 #[derive(Clone, Default)]

@@ -8,7 +8,7 @@ use croner::Cron;
 use crate::Error;
 
 const MIN_INTERVAL: Duration = Duration::from_millis(100);
-const MAX_INTERVAL: Duration = Duration::from_secs(10 * 365 * 86_400);
+const MAX_INTERVAL: Duration = Duration::from_hours(87600);
 
 /// An interval, or a cron expression in UTC.
 #[derive(Clone, Debug)]
