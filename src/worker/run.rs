@@ -109,9 +109,13 @@ async fn drain<S: Send + Sync + 'static>(shared: &Shared, executor: &Executor<S>
 }
 
 async fn record_rest(mut finisher: tokio::task::JoinHandle<u64>, cutoff: &CancellationToken) -> u64 {
-    let recorded = if let Ok(recorded) = timeout(RECORD_WITHIN, &mut finisher).await { recorded } else {
+    let recorded = if let Ok(recorded) = timeout(RECORD_WITHIN, &mut finisher).await {
+        recorded
+    } else {
         cutoff.cancel();
-        if let Ok(recorded) = timeout(RECORD_WITHIN, &mut finisher).await { recorded } else {
+        if let Ok(recorded) = timeout(RECORD_WITHIN, &mut finisher).await {
+            recorded
+        } else {
             tracing::error!("outcomes could not be recorded before the shutdown ended");
             return 1;
         }
