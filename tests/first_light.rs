@@ -43,7 +43,7 @@ async fn the_heartbeat_runs_at_start_and_on_schedule_and_the_cleanup_does_not_ru
     let apart = first_seen.elapsed();
     assert!(first["job_id"].is_i64() && first["attempt"] == 1, "{first}");
     assert_ne!(first["job_id"], second["job_id"]);
-    assert!(apart > Duration::from_millis(1_000) && apart < Duration::from_secs(6), "{apart:?}");
+    assert!(apart > Duration::from_secs(1) && apart < Duration::from_secs(6), "{apart:?}");
 
     let client = db.connect().await;
     let row = client

@@ -166,6 +166,21 @@ async fn a_body_that_is_too_large_is_refused_whether_or_not_it_says_so() {
 }
 
 #[tokio::test]
+async fn a_client_that_is_still_sending_gets_its_answer() {
+    let (_database, web) = start().await;
+    let mut stream = TcpStream::connect(&web.addr).await.unwrap();
+    let head = "POST /jobs HTTP/1.1\r\nhost: x\r\ncontent-type: application/json\r\ncontent-length: 3000000\r\n\r\n";
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut start = [0; 12];
+    tokio::time::timeout(SOON, stream.read_exact(&mut start)).await.expect("an answer at once").unwrap();
+    assert_eq!(&start, b"HTTP/1.1 413");
+    stream.write_all(&vec![b' '; 3_000_000]).await.expect("the service listens on for a while");
+    let mut rest = String::new();
+    tokio::time::timeout(SOON, stream.read_to_string(&mut rest)).await.expect("the end").unwrap();
+    assert!(rest.contains("connection: close") && rest.ends_with('}'), "{rest}");
+}
+
+#[tokio::test]
 async fn what_is_no_http_is_refused_and_harms_nobody() {
     let (_database, web) = start().await;
     let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(100_000));
@@ -277,6 +292,18 @@ async fn a_shutdown_lets_requests_end_and_takes_no_more() {
         assert_eq!((&event["completed"], &event["abandoned"]), (&json!(1), &json!(0)));
         assert_eq!(web.process.wait_for_exit(SOON).await.code(), Some(0));
     }
+}
+
+#[tokio::test]
+async fn an_idle_service_says_that_it_shuts_down_and_does() {
+    let (_database, mut web) = start().await;
+    let _kept_alive = web.get("/healthz").await;
+    web.process.signal(Signal::Interrupt);
+    assert_eq!(web.process.wait_for_exit(SOON).await.code(), Some(0));
+    let log = web.process.log();
+    let said =
+        |message: &str| log.find(&format!(r#""message":"{message}""#)).unwrap_or_else(|| panic!("{message}: {log}"));
+    assert!(said("shutting down") < said("shutdown complete"), "{log}");
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 //!                            metrics)                       └─▶ answer, problem
 //! ```
 //!
-//! Promises: every error is a [`problem`]; every wait on a client or on the database has a limit;
+//! Promises: every error is a `problem`; every wait on a client or on the database has a limit;
 //! no file is ever held whole. Decides nothing about jobs and files: that is for
 //! [`operate`](crate::operate), [`enqueue`](mod@crate::enqueue) and [`app`](crate::app).
 
@@ -32,6 +32,7 @@ mod server;
 mod tablos;
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -116,12 +117,15 @@ async fn run(settings: Settings) -> Result<usize, StartError> {
     let listener = TcpListener::bind(settings.bind).await.map_err(cannot_bind)?;
     let addr = listener.local_addr()?;
     tracing::info!(%addr, "web ready");
-    let announced = shutdown.clone();
-    tokio::spawn(async move {
-        announced.begun().await;
-        tracing::info!("shutting down");
-    });
-    let drained = server::serve(listener, router, &shutdown).await;
+    let mut serving = pin!(server::serve(listener, router, &shutdown));
+    let drained = tokio::select! {
+        biased;
+        () = shutdown.begun() => {
+            tracing::info!("shutting down");
+            serving.await
+        }
+        drained = &mut serving => drained,
+    };
     tracing::info!(completed = drained.completed, abandoned = drained.abandoned, "shutdown complete");
     Ok(drained.abandoned)
 }

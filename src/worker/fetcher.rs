@@ -73,7 +73,7 @@ impl DatabaseClock {
     fn instant_of(&self, database_ms: i64) -> Instant {
         #[allow(clippy::cast_precision_loss)] // ms since 1970 fit 52 bits for 140,000 years
         let ahead_ms = database_ms as f64 - self.database_ms;
-        self.read_at + Duration::try_from_secs_f64(ahead_ms.max(0.0) / 1000.0).unwrap_or(Duration::from_secs(3600))
+        self.read_at + Duration::try_from_secs_f64(ahead_ms.max(0.0) / 1000.0).unwrap_or(Duration::from_hours(1))
     }
 }
 
@@ -217,7 +217,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         self.clock = Some(DatabaseClock { database_ms: claimed.database_ms, read_at: now });
         if let Some(next_due_ms) = claimed.next_due_ms {
             let ahead = Duration::try_from_secs_f64(next_due_ms.max(0.0) / 1000.0).unwrap_or(Duration::MAX);
-            if ahead < Duration::from_secs(2 * 3600) {
+            if ahead < Duration::from_hours(2) {
                 self.next_look = self.next_look.min(now + ahead);
             }
         }

@@ -62,9 +62,9 @@ async fn round(shared: &Shared, periodics: &[Periodic]) -> Result<Duration, Erro
             wait = Duration::ZERO;
             continue;
         };
-        let mut next = tick.next_tick;
+        let mut next = tick.next;
         if next <= tick.read_at
-            && let Some(after) = periodic.schedule.next(tick.first_tick, tick.read_at)
+            && let Some(after) = periodic.schedule.next(tick.first, tick.read_at)
         {
             if let Some(id) = within(TIMEOUT, store::fire(&shared.database, &periodic.job, next, after)).await? {
                 tracing::debug!(job_id = id, kind = tick.kind, tick = %next, "periodic job enqueued");

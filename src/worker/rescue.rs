@@ -31,7 +31,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(3);
 /// A claim of a dead worker may still be committed this long after it was given up.
 const STRAYS_AFTER: Duration = Duration::from_secs(6);
 /// How often to look for strays in any case: it reads the whole table of unfinished jobs.
-const STRAYS_EVERY: Duration = Duration::from_secs(600);
+const STRAYS_EVERY: Duration = Duration::from_mins(10);
 const RESCUE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is known of a peer since its heartbeat last moved.

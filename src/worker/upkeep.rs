@@ -14,10 +14,10 @@ use crate::database::within;
 use crate::store::history;
 
 /// How often partitions are looked at.
-const ROUND: Duration = Duration::from_secs(3600);
+const ROUND: Duration = Duration::from_hours(1);
 /// The first look, spread so that a fleet does not look at once.
-const FIRST_ROUND_WITHIN: Duration = Duration::from_secs(60);
-const TIMEOUT: Duration = Duration::from_secs(300);
+const FIRST_ROUND_WITHIN: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Makes the partitions that are needed now and in the next days.
 pub(super) async fn make_partitions(shared: &Shared) -> Result<(), Error> {
