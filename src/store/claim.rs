@@ -25,6 +25,8 @@ pub(crate) struct ClaimedJob {
 pub(crate) struct Claimed {
     /// In the order in which they are to start.
     pub jobs: Vec<ClaimedJob>,
+    /// The worker id that they were claimed under.
+    pub worker: Uuid,
     /// The database's clock, in ms since 1970.
     pub database_ms: f64,
     /// In how many ms the next waiting job of the queues asked for is due.
@@ -66,7 +68,7 @@ pub(crate) async fn claim(
         Some(row) => (row.try_get("database_ms")?, row.try_get("next_due_ms")?),
         None => (0.0, None),
     };
-    Ok(Claimed { jobs: jobs.into_iter().map(|(_, job)| job).collect(), database_ms, next_due_ms })
+    Ok(Claimed { jobs: jobs.into_iter().map(|(_, job)| job).collect(), worker, database_ms, next_due_ms })
 }
 
 /// Priority, due time, id.

@@ -5,6 +5,7 @@ use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::session::Session;
 use super::sql;
 use crate::job::JobId;
 use crate::{Database, Error};
@@ -57,12 +58,17 @@ pub(crate) async fn register(database: &Database, worker: &Registration<'_>) -> 
     Ok(())
 }
 
+/// The connection of the heartbeat: not of the pool, whose connections handlers may all hold for
+/// longer than the lease.
+pub(crate) async fn open_session(database: &Database) -> Result<Session, Error> {
+    // Without settings of its own it need not be direct.
+    Session::open(database, "lease", false, "").await
+}
+
 /// Whether the lease still stands. Notifies the worker's own channel with `ping`.
-pub(crate) async fn heartbeat(database: &Database, worker: Uuid, holds_lock: bool, ping: u64) -> Result<bool, Error> {
-    let row = database
-        .client()
-        .await?
-        .query_typed_opt(
+pub(crate) async fn heartbeat(session: &Session, worker: Uuid, holds_lock: bool, ping: u64) -> Result<bool, Error> {
+    let rows = session
+        .query(
             sql!("heartbeat"),
             &[
                 (&worker, Type::UUID),
@@ -72,7 +78,7 @@ pub(crate) async fn heartbeat(database: &Database, worker: Uuid, holds_lock: boo
             ],
         )
         .await?;
-    Ok(row.is_some())
+    Ok(!rows.is_empty())
 }
 
 pub(crate) async fn deregister(database: &Database, worker: Uuid) -> Result<(), Error> {

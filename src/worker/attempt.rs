@@ -65,6 +65,8 @@ fn decide(held: &Held, policy: &RetryPolicy, retry_after: fn(u32) -> Option<Dura
         (Ending::Returned(Err(JobError::Cancel(error))), _) => {
             Outcome::Cancelled { reason: Some(Failure { error: error_text(&error), trace: None }) }
         }
+        // Nobody wants the job any more, but what went wrong is still told.
+        (Ending::Panicked(failure), Some(StopReason::CancelRequested)) => Outcome::Cancelled { reason: Some(failure) },
         (_, Some(StopReason::CancelRequested)) => Outcome::Cancelled { reason: None },
         (Ending::Returned(Err(JobError::Snooze(delay))), _) => Outcome::Snoozed { delay: delay.min(MAX_SNOOZE) },
         (Ending::Returned(Err(JobError::Discard(error))), _) => {

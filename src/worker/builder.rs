@@ -177,6 +177,9 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// Runs until `shutdown`, then waits for running jobs, cuts off and gives back the rest, and
     /// returns.
     ///
+    /// Dropped before that, the worker ends as if its process had been killed: its handlers are
+    /// dropped at their next `.await`, nothing more is recorded, other workers take its jobs over.
+    ///
     /// # Errors
     /// [`Error::Invalid`] for a setting that is not allowed; [`Error::Connect`] and
     /// [`Error::SchemaTooOld`] where the database cannot be used at the start. Never for a fault

@@ -1,9 +1,11 @@
 //! Starting claimed jobs, each as a task with a span of its own, and stopping them.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 use tracing::Instrument;
 use uuid::Uuid;
 
@@ -24,11 +26,21 @@ pub(super) struct Executor<S> {
     registry: Registry<S>,
     state: Arc<S>,
     finisher: mpsc::Sender<Ended>,
+    abandoned: CancellationToken,
+    /// Attempts that the shutdown cut off.
+    cut_off: AtomicU64,
 }
 
 impl<S: Send + Sync + 'static> Executor<S> {
-    pub fn new(shared: Arc<Shared>, registry: Registry<S>, state: Arc<S>, finisher: mpsc::Sender<Ended>) -> Self {
-        Self { shared, registry, state, finisher }
+    /// Once `abandoned` is cancelled, handlers are dropped where they stand and nothing is recorded.
+    pub fn new(
+        shared: Arc<Shared>,
+        registry: Registry<S>,
+        state: Arc<S>,
+        finisher: mpsc::Sender<Ended>,
+        abandoned: CancellationToken,
+    ) -> Self {
+        Self { shared, registry, state, finisher, abandoned, cut_off: AtomicU64::new(0) }
     }
 
     /// Starts a claimed job. `claimed_by` is the worker id that the claim was made under.
@@ -56,7 +68,8 @@ impl<S: Send + Sync + 'static> Executor<S> {
         let span = tracing::info_span!(
             parent: None, "attempt", job_id = job.id, kind = handler.kind, attempt = job.attempt
         );
-        tokio::spawn(Arc::clone(self).attempt(handler, held, job).instrument(span));
+        let attempt = Arc::clone(self).attempt(handler, held, job).instrument(span);
+        tokio::spawn(self.abandoned.clone().run_until_cancelled_owned(attempt));
     }
 
     /// Returns a claimed job without having started it.
@@ -106,6 +119,9 @@ impl<S: Send + Sync + 'static> Executor<S> {
             return;
         }
         let queue = held.queue;
+        if matches!(outcome, Outcome::GivenBack) && held.stop_reason() == Some(StopReason::ShuttingDown) {
+            self.cut_off.fetch_add(1, Ordering::AcqRel);
+        }
         if held.stop_reason() == Some(StopReason::Lost) {
             // Another attempt owns the job now; whatever this one did is not recorded.
             self.shared.metrics.stale.increment();
@@ -123,7 +139,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
     }
 
     /// Stops all jobs that still run and waits for their handlers to return or be dropped.
-    /// Answers with how many there were. A handler that blocks its thread is given up.
+    /// Answers with how many did not end by themselves. A handler that blocks its thread is given up.
     pub async fn cut_off(&self, reason: StopReason) -> u64 {
         let running: Vec<_> = self.shared.held.all().into_iter().filter(|held| !held.has_ended()).collect();
         for held in &running {
@@ -137,7 +153,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
                 self.end(Arc::clone(held), attempt::given_up(held, &self.shared.settings.retry_policy)).await;
             }
         }
-        running.len() as u64
+        self.cut_off.load(Ordering::Acquire)
     }
 
     /// Resolves when no handler runs.

@@ -91,10 +91,27 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         }
     }
 
-    /// Fetches until the shutdown begins.
-    pub async fn run(mut self, shutdown: Shutdown) {
+    /// Fetches until the shutdown begins. Answers whether all that it may have claimed is known.
+    pub async fn run(mut self, shutdown: Shutdown) -> bool {
+        self.fetch(&shutdown).await;
+        if self.unseen.is_none() {
+            return true;
+        }
+        // What has taken effect by now goes back at once. What may still do so does not, so the
+        // answer remains no.
+        if let Err(error) = self.settle().await {
+            tracing::warn!(%error, "jobs of a claim without an answer could not be given back");
+        }
+        false
+    }
+
+    async fn fetch(&mut self, shutdown: &Shutdown) {
         loop {
             self.take_wakes();
+            // Also while there is no time to sleep, lest a busy queue keep it from the others.
+            if Instant::now() >= self.next_look {
+                self.look();
+            }
             let wanted = self.wanted();
             if wanted.is_empty() {
                 tokio::select! {
@@ -102,7 +119,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                     () = shutdown.begun() => return,
                     () = self.shared.wake.pending() => {}
                     () = self.shared.slots.freed(), if self.is_starved() => {}
-                    () = sleep_until(TokioInstant::from_std(self.next_look)) => self.look(),
+                    () = sleep_until(TokioInstant::from_std(self.next_look)) => {}
                 }
                 continue;
             }
@@ -115,7 +132,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 continue;
             }
             match self.claim(&wanted).await {
-                Ok(claimed) => self.accept(&wanted, claimed, &shutdown).await,
+                Ok(claimed) => self.accept(&wanted, claimed, shutdown).await,
                 Err(error) => {
                     tracing::warn!(%error, "claim failed; trying again");
                     self.session = None;
@@ -210,9 +227,18 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         Ok(())
     }
 
+    /// As [`Self::give_back_unseen`], on a new connection.
+    async fn settle(&mut self) -> Result<(), Error> {
+        let settled = async {
+            let session = claim::open_session(&self.shared.database, self.shared.is_direct()).await?;
+            claim::give_back_unheld(&session, self.shared.lease.worker_id(), &self.shared.held.ids()).await
+        };
+        within(CLAIM_TIMEOUT, settled).await?;
+        Ok(())
+    }
+
     /// Starts what was claimed and decides when to claim next.
     async fn accept(&mut self, wanted: &[(usize, usize)], claimed: Claimed, shutdown: &Shutdown) {
-        let worker = self.shared.lease.worker_id();
         let now = Instant::now();
         self.clock = Some(DatabaseClock { database_ms: claimed.database_ms, read_at: now });
         if let Some(next_due_ms) = claimed.next_due_ms {
@@ -229,9 +255,9 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             let Some(queue) = self.shared.queue_number(&job.queue) else { continue };
             counts[queue] += 1;
             if shutdown.has_begun() {
-                self.executor.give_back(queue, &job, worker).await;
+                self.executor.give_back(queue, &job, claimed.worker).await;
             } else {
-                self.executor.start(queue, job, worker);
+                self.executor.start(queue, job, claimed.worker);
             }
         }
         for (number, free) in wanted {

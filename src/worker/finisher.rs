@@ -16,6 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::held::Held;
 use super::outcome::{Ended, FailedBy, Outcome};
 use super::shared::Shared;
+use super::text::{MAX_ERROR_BYTES, storable};
 use crate::Error;
 use crate::database::{Reconnect, within};
 use crate::job::JobId;
@@ -147,7 +148,7 @@ impl Finisher {
     }
 
     /// The last resorts for an outcome that the database will not take: without its text, then
-    /// as given back.
+    /// as a failed attempt, so that the job comes back after the policy's delay.
     async fn record_refused(&mut self, ended: Ended, error: &Error) {
         let Ended { held, outcome } = ended;
         tracing::error!(job_id = held.id, kind = held.kind, %error, "the database refuses an outcome");
@@ -155,10 +156,16 @@ impl Finisher {
         if self.record_with_patience(&[plain]).await.is_ok() {
             return;
         }
-        if let Err(error) =
-            self.record_with_patience(&[Ended { held: Arc::clone(&held), outcome: Outcome::GivenBack }]).await
-        {
-            tracing::error!(job_id = held.id, kind = held.kind, %error, "a job can neither be finished nor given back");
+        let failed = Outcome::Failed {
+            by: FailedBy::Error,
+            failure: Failure {
+                error: storable(&format!("the database refuses the outcome: {error}"), MAX_ERROR_BYTES),
+                trace: None,
+            },
+            delay: self.shared.settings.retry_policy.delay(|_| None, u32::try_from(held.attempt).unwrap_or(1)),
+        };
+        if let Err(error) = self.record_with_patience(&[Ended { held: Arc::clone(&held), outcome: failed }]).await {
+            tracing::error!(job_id = held.id, kind = held.kind, %error, "a job can neither be finished nor put back");
             self.unrecorded += 1;
             self.shared.held.release(&held);
         }

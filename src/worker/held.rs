@@ -128,12 +128,14 @@ impl Held {
 pub(super) struct HeldJobs(Mutex<HashMap<JobId, Arc<Held>>>);
 
 impl HeldJobs {
-    /// Holds a job that was just claimed. None where it is held already: after a crash of the
-    /// database has undone its claim, the run goes on under the new one.
+    /// Holds a job that was just claimed. None where its handler still runs: after a crash of the
+    /// database has undone its claim, the run goes on under the new one. One that has ended may
+    /// be claimed anew before this worker hears that its outcome was recorded.
     pub fn hold(&self, job: &NewHeld) -> Option<Arc<Held>> {
         let mut jobs = lock(&self.0);
         if let Some(held) = jobs.get(&job.fence.id)
             && held.stop_reason() != Some(StopReason::Lost)
+            && !held.has_ended()
         {
             *lock(&held.fence) = (job.fence.claim, job.fence.worker);
             return None;

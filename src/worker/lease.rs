@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::held::StopReason;
 use super::shared::Shared;
 use crate::database::{Reconnect, within};
+use crate::store::session::Session;
 use crate::store::worker::{self as store, Registration};
 use crate::{Database, Error};
 
@@ -118,6 +119,7 @@ pub(super) async fn register(shared: &Shared) -> Result<(), Error> {
 /// Renews the lease until `stop`.
 pub(super) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
     let lease = &shared.lease;
+    let mut session = None;
     let mut reconnect = Reconnect::default();
     let mut wait = Duration::ZERO;
     loop {
@@ -126,7 +128,7 @@ pub(super) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
             () = lease.beat_wanted.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        wait = match beat(&shared).await {
+        wait = match beat(&shared, &mut session).await {
             Ok(true) => {
                 reconnect.reset();
                 shared.settings.heartbeat_interval()
@@ -143,11 +145,22 @@ pub(super) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
     }
 }
 
-async fn beat(shared: &Shared) -> Result<bool, Error> {
+/// One heartbeat, on a session that is kept for the next unless it failed.
+async fn beat(shared: &Shared, session: &mut Option<Session>) -> Result<bool, Error> {
     let lease = &shared.lease;
     let ping = lease.pings.fetch_add(1, Ordering::AcqRel) + 1;
     let holds_lock = lease.holds_lock.load(Ordering::Acquire);
-    let stands = within(BEAT_TIMEOUT, store::heartbeat(&shared.database, lease.worker_id(), holds_lock, ping)).await?;
+    let kept = session.take();
+    let (open, stands) = within(BEAT_TIMEOUT, async {
+        let open = match kept {
+            Some(open) if !open.is_closed() => open,
+            _ => store::open_session(&shared.database).await?,
+        };
+        let stands = store::heartbeat(&open, lease.worker_id(), holds_lock, ping).await?;
+        Ok((open, stands))
+    })
+    .await?;
+    *session = Some(open);
     if stands {
         lease.renewed();
         lease.sent.send_replace(ping);

@@ -10,7 +10,7 @@
 //! - `listener` hears of new jobs and holds the lock by which others know that this worker lives
 //! - `lease` gives the heartbeat, `rescue` takes back the jobs of dead workers
 //! - `control` carries out requests to cancel, `periodic` enqueues by the clock, `upkeep` keeps the
-//!   history
+//!   history, `pulse` keeps the runtime awake where a handler blocks its thread
 //!
 //! Promises: at most the configured number of jobs at once; every write about a running job
 //! carries its fence; every wait is bounded and ends on shutdown; no passing fault of the database
@@ -31,6 +31,7 @@ mod metrics;
 mod outcome;
 mod panic_trace;
 mod periodic;
+mod pulse;
 mod registry;
 mod rescue;
 mod retention;

@@ -61,7 +61,11 @@ impl Rescuer {
                 () = stop.cancelled() => return,
                 () = tokio::time::sleep(LOOK) => {}
             }
-            if let Err(error) = self.round().await {
+            let round = tokio::select! {
+                () = stop.cancelled() => return,
+                round = self.round() => round,
+            };
+            if let Err(error) = round {
                 self.watched.clear();
                 tracing::warn!(%error, "other workers could not be looked at; trying again");
             }

@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::builder::Worker;
 use super::control::Control;
@@ -16,6 +17,7 @@ use super::finisher::{Finisher, MAX_WAITING};
 use super::held::StopReason;
 use super::lease::{self, Lease};
 use super::listener::Listener;
+use super::pulse::Pulse;
 use super::rescue::Rescuer;
 use super::shared::Shared;
 use super::shutdown::Shutdown;
@@ -53,14 +55,19 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     lease::register(&shared).await?;
     periodic::register_all(&shared, &periodics).await?;
 
+    // Where this future is dropped, everything that it started goes with it.
+    let abandoned = CancellationToken::new();
+    let _alive = abandoned.clone().drop_guard();
+    let _pulse = Pulse::start();
+
     // What serves running jobs goes on until they have ended, what makes new ones does not.
     let (services_stop, makers_stop) = (CancellationToken::new(), CancellationToken::new());
     let (record_close, record_cutoff) = (CancellationToken::new(), CancellationToken::new());
     let mut services = JoinSet::new();
     let (ended, waiting) = mpsc::channel(MAX_WAITING);
-    let executor = Arc::new(Executor::new(Arc::clone(&shared), registry, Arc::new(state), ended));
-    let finisher =
-        tokio::spawn(Finisher::new(Arc::clone(&shared), waiting, record_close.clone(), record_cutoff.clone()).run());
+    let executor = Arc::new(Executor::new(Arc::clone(&shared), registry, Arc::new(state), ended, abandoned));
+    let finisher = Finisher::new(Arc::clone(&shared), waiting, record_close.clone(), record_cutoff.clone());
+    let finisher = AbortOnDropHandle::new(tokio::spawn(finisher.run()));
     let control = Arc::new(Control::default());
     services.spawn(lease::keep(Arc::clone(&shared), services_stop.clone()));
     services.spawn(Arc::clone(&control).run(Arc::clone(&shared), Arc::clone(&executor), services_stop.clone()));
@@ -69,7 +76,8 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     services.spawn(Listener::new(Arc::clone(&shared), control, services_stop.clone()).run(first_try));
     let hears = matches!(timeout(LISTEN_WITHIN, listening).await, Ok(Ok(true)));
 
-    let fetcher = tokio::spawn(Fetcher::new(Arc::clone(&shared), Arc::clone(&executor)).run(shutdown.clone()));
+    let fetcher = Fetcher::new(Arc::clone(&shared), Arc::clone(&executor));
+    let fetcher = AbortOnDropHandle::new(tokio::spawn(fetcher.run(shutdown.clone())));
     services.spawn(Rescuer::new(Arc::clone(&shared)).run(makers_stop.clone()));
     services.spawn(upkeep::run(Arc::clone(&shared), makers_stop.clone()));
     report_ready(&shared, hears);
@@ -81,9 +89,10 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     shutdown.begun().await;
     tracing::info!(worker_id = %shared.lease.worker_id(), running = shared.metrics.in_flight(), "shutting down");
     makers_stop.cancel();
-    if fetcher.await.is_err() {
+    let all_known = fetcher.await.unwrap_or_else(|_| {
         tracing::error!("the fetcher panicked");
-    }
+        false
+    });
     let running = shared.metrics.in_flight();
     let abandoned = drain(&shared, &executor, &shutdown).await;
 
@@ -91,7 +100,11 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     let unrecorded = record_rest(finisher, &record_cutoff).await;
     services_stop.cancel();
     while services.join_next().await.is_some() {}
-    if let Err(error) = lease::end(&shared.database, shared.lease.worker_id()).await {
+    if !all_known || unrecorded > 0 {
+        // Some job may still be said to run here. The others find that out as they do for a dead
+        // worker, by its lease: without that, nobody would look for long.
+        tracing::warn!(worker_id = %shared.lease.worker_id(), "lease not ended: the others take back what it may still hold");
+    } else if let Err(error) = lease::end(&shared.database, shared.lease.worker_id()).await {
         tracing::warn!(%error, "lease not ended; it runs out by itself");
     }
     let summary = Summary { completed: running.saturating_sub(abandoned), abandoned: abandoned + unrecorded };
@@ -108,7 +121,7 @@ async fn drain<S: Send + Sync + 'static>(shared: &Shared, executor: &Executor<S>
     if drained { 0 } else { executor.cut_off(StopReason::ShuttingDown).await }
 }
 
-async fn record_rest(mut finisher: tokio::task::JoinHandle<u64>, cutoff: &CancellationToken) -> u64 {
+async fn record_rest(mut finisher: AbortOnDropHandle<u64>, cutoff: &CancellationToken) -> u64 {
     let recorded = if let Ok(recorded) = timeout(RECORD_WITHIN, &mut finisher).await {
         recorded
     } else {

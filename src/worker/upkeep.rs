@@ -36,7 +36,11 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
             () = tokio::time::sleep(wait) => {}
         }
         wait = ROUND;
-        if let Err(error) = within(TIMEOUT, keep_history(&shared)).await {
+        let kept = tokio::select! {
+            () = stop.cancelled() => return,
+            kept = within(TIMEOUT, keep_history(&shared)) => kept,
+        };
+        if let Err(error) = kept {
             tracing::warn!(%error, "history not kept; trying again in an hour");
         }
     }

@@ -187,14 +187,14 @@ END
 $$;
 COMMENT ON FUNCTION postrider.announce IS 'Internal. Notifies workers, on commit, of a job that is due now or soon; tells whether it did.';
 
-CREATE FUNCTION postrider.enqueue(
+CREATE FUNCTION postrider.add_job(
     kind         text,
-    args         jsonb       DEFAULT '{}',
-    queue        text        DEFAULT 'default',
-    priority     integer     DEFAULT 2,
-    run_at       timestamptz DEFAULT now(),
-    max_attempts integer     DEFAULT 25,
-    unique_key   text        DEFAULT NULL
+    args         jsonb,
+    queue        text,
+    priority     integer,
+    run_at       timestamptz,
+    max_attempts integer,
+    unique_key   text
 ) RETURNS bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
@@ -203,17 +203,6 @@ DECLARE
     due       timestamptz := coalesce($5, now());
     the_queue text        := coalesce($3, 'default');
 BEGIN
-    -- The text form is at most six times the binary one (control characters
-    -- become \u00XX), so small args skip the costly conversion.
-    IF pg_column_size($2) > 150000 AND octet_length($2::text) > 1048576 THEN
-        RAISE EXCEPTION 'args are % bytes, more than 1048576', octet_length($2::text)
-            USING ERRCODE = 'program_limit_exceeded';
-    END IF;
-    -- Checked here because a cast to smallint would report a number, not a field.
-    IF $4 NOT BETWEEN 1 AND 4 THEN
-        RAISE EXCEPTION 'priority is %, not 1 to 4', $4 USING ERRCODE = 'check_violation';
-    END IF;
-
     IF $7 IS NULL THEN
         INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts)
         VALUES ($1, coalesce($2, '{}'), the_queue, coalesce($4, 2), due, coalesce($6, 25))
@@ -238,6 +227,33 @@ BEGIN
         END IF;
     END LOOP;
     RAISE EXCEPTION 'unique_key "%" changed hands too often', $7 USING ERRCODE = 'serialization_failure';
+END
+$$;
+COMMENT ON FUNCTION postrider.add_job IS
+    'Internal. Adds a job as postrider.enqueue does, for callers that have checked it: the Rust client measures args as it wrote them, which is shorter than as Postgres prints them.';
+
+CREATE FUNCTION postrider.enqueue(
+    kind         text,
+    args         jsonb       DEFAULT '{}',
+    queue        text        DEFAULT 'default',
+    priority     integer     DEFAULT 2,
+    run_at       timestamptz DEFAULT now(),
+    max_attempts integer     DEFAULT 25,
+    unique_key   text        DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql AS $$
+BEGIN
+    -- The text form is at most six times the binary one (control characters
+    -- become \u00XX), so small args skip the costly conversion.
+    IF pg_column_size($2) > 150000 AND octet_length($2::text) > 1048576 THEN
+        RAISE EXCEPTION 'args are % bytes, more than 1048576', octet_length($2::text)
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    -- Checked here because a cast to smallint would report a number, not a field.
+    IF $4 NOT BETWEEN 1 AND 4 THEN
+        RAISE EXCEPTION 'priority is %, not 1 to 4', $4 USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN postrider.add_job($1, $2, $3, $4, $5, $6, $7);
 END
 $$;
 COMMENT ON FUNCTION postrider.enqueue IS
@@ -279,7 +295,7 @@ BEGIN
         WHERE t.unique_key IS NOT NULL
         ORDER BY t.unique_key, t.place
     LOOP
-        ids[keyed.place] := postrider.enqueue(
+        ids[keyed.place] := postrider.add_job(
             keyed.kind, keyed.args, keyed.queue, keyed.priority,
             keyed.run_at, keyed.max_attempts, keyed.unique_key);
     END LOOP;
