@@ -118,11 +118,11 @@ impl From<deadpool_postgres::PoolError> for Error {
 /// [`tokio_postgres::Error`] leaves out.
 pub(crate) fn describe(error: &tokio_postgres::Error) -> String {
     if let Some(db) = error.as_db_error() {
-        let mut text = format!("{} (SQLSTATE {})", db.message(), db.code().code());
-        if let Some(constraint) = db.constraint() {
-            text.push_str(&format!(", constraint {constraint}"));
-        }
-        return text;
+        let text = format!("{} (SQLSTATE {})", db.message(), db.code().code());
+        return match db.constraint() {
+            Some(constraint) => format!("{text}, constraint {constraint}"),
+            None => text,
+        };
     }
     let mut text = error.to_string();
     let mut source = error.source();

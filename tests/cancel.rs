@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use postrider::{Context, Error, JobError, State, Worker, enqueue, operate};
 use support::database::TestDatabase;
-use support::jobs::{job, job_becomes, number, number_becomes, terminate_backends, workers_listen};
+use support::rows::{job, job_becomes, number, number_becomes, terminate_backends, workers_listen};
 use support::wait::{PATIENCE, until};
 use support::worker::{Starts, Task, TestWorker, task};
 use tokio::sync::Semaphore;
 
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 
 fn set(w: Worker<Starts>) -> Worker<Starts> {
     w.queue("default", 5).poll_interval(NEVER).retry_policy(|_| Duration::ZERO)

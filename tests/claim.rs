@@ -1,33 +1,22 @@
-//! Claiming: order, limits, records, polling, trouble in the middle of a claim (CONFORMANCE 8, 10
-//! to 13, 19, 29, 32).
+//! Claiming: order, limits, records, polling (CONFORMANCE 8 to 12, 19, 29).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
 mod support;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use chrono::{TimeDelta, Utc};
-use postrider::{
-    Args, Context, Database, Job, JobError, NewJob, Priority, State, copy, enqueue, enqueue_many, operate,
-};
+use postrider::{Args, Context, Job, JobError, NewJob, Priority, State, copy, enqueue, enqueue_many, operate};
 use serde::{Deserialize, Serialize};
 use support::database::TestDatabase;
-use support::jobs::{job, job_becomes, number, number_becomes, running, workers_listen};
-use support::proxy::Proxy;
-use support::wait::{PATIENCE, until, within};
-use support::worker::{Starts, Task, TestWorker, task};
+use support::rows::{job, job_becomes, number, number_becomes, running, workers_listen};
+use support::wait::{PATIENCE, until};
+use support::worker::{Starts, Task, TestWorker, task, tasks};
 use tokio::sync::Semaphore;
-use tokio_postgres::Client;
 
-const NEVER: Duration = Duration::from_secs(3600);
-
-/// `count` tasks named by their number.
-fn tasks(count: usize) -> Vec<NewJob> {
-    (0..count).map(|number| NewJob::of(&task(number.to_string())).unwrap()).collect()
-}
+const NEVER: Duration = Duration::from_hours(1);
 
 async fn ok(_: Task, _: Context<Starts>) -> Result<(), JobError> {
     Ok(())
@@ -350,198 +339,6 @@ async fn a_paused_queue_is_not_claimed_until_it_is_resumed_whoever_listens() {
         assert_eq!(worker.next_start().await.job_id, id);
         worker.stop().await;
     }
-}
-
-// CONFORMANCE 32
-#[tokio::test(flavor = "multi_thread")]
-async fn due_jobs_start_at_their_time_while_a_worker_listens() {
-    let db = TestDatabase::new().await;
-    let client = db.connect().await;
-    // Half are there before the worker, half come while it listens.
-    let scheduled = |delay_ms: u64| {
-        let client = &client;
-        async move {
-            enqueue(client, &task("due")).run_in(Duration::from_millis(delay_ms)).await.unwrap();
-        }
-    };
-    for number in 0..10 {
-        scheduled(1500 + 97 * number).await;
-    }
-    let mut worker = TestWorker::start(&db.database, |w| w.queue("default", 20).poll_interval(NEVER), ok);
-    workers_listen(&client, 1).await;
-    for number in 0..10 {
-        scheduled(300 + 89 * number).await;
-    }
-    for _ in 0..20 {
-        worker.next_start().await;
-    }
-    // Both times are the database's, so that no other clock takes part.
-    let late = "SELECT (max(late) FILTER (WHERE place <= 19))::bigint, min(late)::bigint FROM (
-                    SELECT extract(epoch FROM attempted_at - run_at) * 1000 AS late,
-                           row_number() OVER (ORDER BY attempted_at - run_at) AS place
-                    FROM postrider.jobs) AS j";
-    let row = client.query_one(late, &[]).await.unwrap();
-    let (p95_ms, min_ms): (i64, i64) = (row.get(0), row.get(1));
-    // Wanted are 50 ms; the bound is five times that because the tests of others run beside.
-    assert!(p95_ms <= 250, "p95 {p95_ms} ms late");
-    assert!(min_ms >= 0, "{min_ms} ms late is early");
-    worker.stop().await;
-}
-
-// CONFORMANCE 32: the neighbours, retries and snoozes
-#[tokio::test(flavor = "multi_thread")]
-async fn retried_and_snoozed_jobs_start_at_their_time_without_a_poll() {
-    for listen in [true, false] {
-        let db = TestDatabase::new().await;
-        let client = db.connect().await;
-        // There before the worker, so that it finds them without a notification.
-        enqueue_many(&client, &[NewJob::of(&task("retry")).unwrap(), NewJob::of(&task("snooze")).unwrap()])
-            .await
-            .unwrap();
-        let snoozed = Arc::new(AtomicBool::new(false));
-        let mut worker = TestWorker::start(
-            &db.database,
-            |w| w.queue("default", 1).poll_interval(NEVER).listen(listen),
-            move |task, cx| {
-                let snoozed = Arc::clone(&snoozed);
-                async move {
-                    let soon = Duration::from_millis(150);
-                    match task.name.as_str() {
-                        "retry" if cx.attempt() == 1 => Err(JobError::retry_after("not yet", soon)),
-                        "snooze" if !snoozed.swap(true, Ordering::AcqRel) => Err(JobError::snooze(soon)),
-                        _ => Ok(()),
-                    }
-                }
-            },
-        );
-        let mut starts = Vec::new();
-        for _ in 0..4 {
-            let started = worker.next_start().await;
-            starts.push((started.name, started.attempt));
-        }
-        starts.sort();
-        let wanted = [("retry", 1), ("retry", 2), ("snooze", 1), ("snooze", 1)];
-        assert_eq!(starts, wanted.map(|(name, attempt)| (name.to_owned(), attempt)));
-        worker.stop().await;
-    }
-}
-
-/// Waits until a claim of the worker waits for a lock; answers with its backend.
-async fn blocked_claim(client: &Client, but: i32) -> i32 {
-    until("a claim is blocked", PATIENCE, || async {
-        let query = "SELECT pid FROM pg_stat_activity
-                     WHERE datname = current_database() AND application_name = 'postrider claim'
-                       AND wait_event_type = 'Lock' AND pid <> $1";
-        client.query_opt(query, &[&but]).await.unwrap().map(|row| row.get(0))
-    })
-    .await
-}
-
-// CONFORMANCE 13
-#[tokio::test(flavor = "multi_thread")]
-async fn a_claim_that_times_out_or_is_killed_does_not_wedge_the_loop() {
-    let db = TestDatabase::new().await;
-    let looking = db.connect().await;
-    let mut worker =
-        TestWorker::start(&db.database, |w| w.queue("default", 2).poll_interval(Duration::from_millis(100)), ok);
-    workers_listen(&looking, 1).await;
-    let mut locking = db.connect().await;
-    let lock = locking.transaction().await.unwrap();
-    lock.batch_execute("LOCK TABLE postrider.job IN ACCESS EXCLUSIVE MODE").await.unwrap();
-    enqueue(&lock, &task("locked in")).await.unwrap();
-    let first = blocked_claim(&looking, 0).await;
-    // The first claim gives up by itself, its successor is killed, and that one's is let through.
-    let second = blocked_claim(&looking, first).await;
-    looking.execute("SELECT pg_terminate_backend($1)", &[&second]).await.unwrap();
-    blocked_claim(&looking, second).await;
-    lock.commit().await.unwrap();
-    let started = worker.next_start().await;
-    assert_eq!((started.name.as_str(), started.attempt), ("locked in", 1));
-    number_becomes(&looking, "SELECT count(*) FROM postrider.job", 0).await;
-    worker.stop().await;
-}
-
-/// A worker of its own behind the proxy, idle, whose next claim will never be answered.
-async fn deafened(db: &TestDatabase, proxy: &Proxy, concurrency: usize) -> TestWorker {
-    let database = Database::from_url(&proxy.url).unwrap();
-    let mut worker = TestWorker::start(
-        &database,
-        |w| w.queue("default", concurrency).poll_interval(NEVER),
-        |task, _| async move { if task.name == "hangs" { std::future::pending().await } else { Ok(()) } },
-    );
-    let client = db.connect().await;
-    let id = enqueue(&client, &task("warm up")).await.unwrap();
-    worker.next_start().await;
-    job_becomes(&client, id, State::Completed).await;
-    workers_listen(&client, number(&client, "SELECT count(*) FROM postrider.worker").await).await;
-    // The claims that follow a claim have been answered, too, once the queue is known to be empty.
-    until("the claim connection is idle", PATIENCE, || async {
-        let query = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                       AND application_name = 'postrider claim' AND state = 'idle'
-                       AND state_change < clock_timestamp() - interval '100 ms'";
-        let all = "SELECT count(*) FROM postrider.worker";
-        (number(&client, query).await == number(&client, all).await).then_some(())
-    })
-    .await;
-    proxy.swallow_answers("claim");
-    worker
-}
-
-// CONFORMANCE 13
-#[tokio::test(flavor = "multi_thread")]
-async fn a_claim_whose_answer_is_lost_leaves_no_job_running() {
-    let db = TestDatabase::new().await;
-    let proxy = Proxy::new(&db).await;
-    let mut worker = deafened(&db, &proxy, 5).await;
-    let client = db.connect().await;
-    enqueue_many(&client, &tasks(5)).await.unwrap();
-    number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 5).await;
-    assert!(proxy.swallowed() > 0 && worker.starts.try_recv().is_err());
-    proxy.cut("claim");
-    for _ in 0..5 {
-        assert_eq!(worker.next_start().await.attempt, 1, "the attempt that never began is unspent");
-    }
-    number_becomes(&client, "SELECT count(*) FROM postrider.job", 0).await;
-    worker.stop().await;
-}
-
-// CONFORMANCE 13, 28: the neighbour, nobody says that the connection is dead
-#[tokio::test(flavor = "multi_thread")]
-async fn a_claim_connection_that_falls_silent_is_given_up() {
-    let db = TestDatabase::new().await;
-    let proxy = Proxy::new(&db).await;
-    let mut worker = deafened(&db, &proxy, 1).await;
-    let client = db.connect().await;
-    enqueue(&client, &task("unheard")).await.unwrap();
-    number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 1).await;
-    // Seven seconds of silence, which is the fetcher's limit.
-    let started = within("the job starts all the same", 2 * PATIENCE, worker.starts.recv()).await.unwrap();
-    assert_eq!(started.attempt, 1);
-    number_becomes(&client, "SELECT count(*) FROM postrider.job", 0).await;
-    worker.stop().await;
-}
-
-// CONFORMANCE 13, 36
-#[tokio::test(flavor = "multi_thread")]
-async fn a_worker_that_stops_after_a_lost_answer_leaves_no_job_running() {
-    let db = TestDatabase::new().await;
-    let proxy = Proxy::new(&db).await;
-    let client = db.connect().await;
-    // Another worker, that has already looked for strays and will not again for long.
-    let stray = enqueue(&client, &task("stray")).queue("unserved").await.unwrap();
-    client.execute("UPDATE postrider.job SET running = true, attempted_by = gen_random_uuid()", &[]).await.unwrap();
-    let other = TestWorker::start(&db.another_pool(), |w| w.queue("other", 1), ok);
-    job_becomes(&client, stray, State::Retryable).await;
-    let worker = deafened(&db, &proxy, 1).await;
-    enqueue(&client, &task("unheard")).await.unwrap();
-    number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 1).await;
-    worker.shutdown.begin();
-    proxy.cut("claim");
-    worker.stop().await;
-    // By the worker itself, or by another that finds it gone.
-    number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 0).await;
-    number_becomes(&client, "SELECT count(*) FROM postrider.worker", 1).await;
-    other.stop().await;
 }
 
 // CONFORMANCE 9 (the small form; tests/stress.rs has the large one)

@@ -8,22 +8,18 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use postrider::worker::Summary;
-use postrider::{Context, Database, Error, JobError, NewJob, Shutdown, State, Worker, enqueue, enqueue_many};
+use postrider::{Context, Database, Error, JobError, Shutdown, State, Worker, enqueue, enqueue_many};
 use support::database::TestDatabase;
-use support::jobs::{job, job_becomes, number, number_becomes, running, terminate_backends, workers_listen};
+use support::rows::{job, job_becomes, number, number_becomes, running, terminate_backends, workers_listen};
 use support::wait::{PATIENCE, until, within};
-use support::worker::{Starts, Task, TestWorker, task};
+use support::worker::{Starts, Task, TestWorker, task, tasks};
 use tokio::sync::Semaphore;
 
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 const WORKERS: &str = "SELECT count(*) FROM postrider.worker";
 
 async fn ok(_: Task, _: Context<Starts>) -> Result<(), JobError> {
     Ok(())
-}
-
-fn tasks(count: usize) -> Vec<NewJob> {
-    (0..count).map(|number| NewJob::of(&task(number.to_string())).unwrap()).collect()
 }
 
 // CONFORMANCE 35 (what the worker itself checks)

@@ -10,12 +10,12 @@ use postrider::database::MigrationSet;
 use postrider::{Context, Job, JobError, Priority, State, Worker, enqueue};
 use serde::{Deserialize, Serialize};
 use support::database::TestDatabase;
-use support::jobs::{job_becomes, number, number_becomes, terminate_backends, workers_listen};
+use support::rows::{job_becomes, number, number_becomes, terminate_backends, workers_listen};
 use support::wait::{PATIENCE, until};
 use support::worker::{Starts, Task, TestWorker, task};
 use tokio_postgres::Client;
 
-const NEVER: Duration = Duration::from_secs(3600);
+const NEVER: Duration = Duration::from_hours(1);
 const TICK: Duration = Duration::from_millis(200);
 
 #[derive(Default, Serialize, Deserialize)]

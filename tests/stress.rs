@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use postrider::{Context, JobError, JobId, NewJob, enqueue_many, operate};
 use support::database::TestDatabase;
-use support::jobs::{number, number_becomes, workers_listen};
+use support::rows::{number, number_becomes, workers_listen};
 use support::wait::{PATIENCE, until};
 use support::worker::{Starts, Task, TestWorker, task};
 use uuid::Uuid;
@@ -188,12 +188,12 @@ async fn check(client: &tokio_postgres::Client, ledger: &Ledger) {
     let jobs = "SELECT id, args ->> 'name', state, attempt FROM postrider.job_history ORDER BY id";
     let rows = client.query(jobs, &[]).await.unwrap();
     assert_eq!(rows.len(), JOBS, "each job is in the history once");
-    let ledger = ledger.0.lock().unwrap();
+    let entries_of = ledger.0.lock().unwrap();
     let (mut starts, mut lost) = (0, 0);
     for row in &rows {
         let (id, name, state): (JobId, &str, &str) = (row.get(0), row.get(1), row.get(2));
         let attempts = row.get::<_, i32>(3).unsigned_abs();
-        let entries = ledger.get(&id).map_or(&[][..], Vec::as_slice);
+        let entries = entries_of.get(&id).map_or(&[][..], Vec::as_slice);
         let told = || format!("job {id} ({name}), {state} after {attempts} attempts: {entries:#?}");
         let wanted = match name {
             "hopeless" => "discarded",
@@ -215,14 +215,14 @@ async fn check(client: &tokio_postgres::Client, ledger: &Ledger) {
             }
         }
         match entries.last() {
-            Some(last) => {
-                assert!(last.attempt <= attempts, "{}", told());
+            Some(final_run) => {
+                assert!(final_run.attempt <= attempts, "{}", told());
                 let ended = match state {
                     "completed" => End::Ok,
                     "cancelled" => End::Cancelled,
-                    _ => last.end,
+                    _ => final_run.end,
                 };
-                assert_eq!(last.end, ended, "{}", told());
+                assert_eq!(final_run.end, ended, "{}", told());
             }
             // Its budget may go without a start where workers die.
             None => assert_eq!(state, "discarded", "{}", told()),

@@ -1,7 +1,7 @@
--- Brings a finished job back with a fresh budget. Its claim goes on rising, so that whoever ran it
+-- Brings the finished job $1 back with a fresh budget; $2: only a discarded one. Its claim goes on rising, so that whoever ran it
 -- before stays fenced off.
 WITH taken AS (
-    DELETE FROM postrider.job_history WHERE id = $1 RETURNING *
+    DELETE FROM postrider.job_history WHERE id = $1 AND (NOT $2 OR state = 'discarded') RETURNING *
 ),
 brought_back AS (
     INSERT INTO postrider.job (

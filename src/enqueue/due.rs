@@ -9,7 +9,7 @@ use crate::Error;
 /// The latest due time: the end of the year 9999, in seconds since 1970. Later ones have no RFC 3339 form.
 const LATEST_SECONDS: i64 = 253_402_214_400;
 /// The longest delay: 1,000 years.
-const MAX_DELAY: Duration = Duration::from_secs(1000 * 366 * 86_400);
+const MAX_DELAY: Duration = Duration::from_hours(1000 * 366 * 24);
 
 /// Now, at a time, or after a delay. A delay counts from the database's now, never from ours.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,7 +1,7 @@
 //! Adding jobs: one, many, or very many.
 //!
 //! Promises: a job and its notification commit together, in the caller's transaction where there
-//! is one; bad input is refused with [`Error::Invalid`](crate::Error::Invalid) before any SQL is sent; all paths give the
+//! is one; bad input is refused with [`Error::Invalid`] before any SQL is sent; all paths give the
 //! same defaults and the same row. For other languages there is the SQL function
 //! `postrider.enqueue`.
 
@@ -110,7 +110,7 @@ impl<'c, C: Queryable> IntoFuture for Enqueue<'c, C> {
 /// Adds one job of a kind known only at run time and returns its id.
 ///
 /// # Errors
-/// [`Error::Database`](crate::Error::Database).
+/// [`Error::Database`].
 pub async fn enqueue_new(client: &impl Queryable, job: &NewJob) -> Result<JobId, Error> {
     store::enqueue::enqueue(client.raw(), job).await
 }
@@ -119,8 +119,8 @@ pub async fn enqueue_new(client: &impl Queryable, job: &NewJob) -> Result<JobId,
 /// ids in the order given; jobs whose unique key is held by an unfinished job get that job's id.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) for an empty or too large batch,
-/// [`Error::Database`](crate::Error::Database).
+/// [`Error::Invalid`] for an empty or too large batch,
+/// [`Error::Database`].
 pub async fn enqueue_many(client: &impl Queryable, jobs: &[NewJob]) -> Result<Vec<JobId>, Error> {
     if jobs.is_empty() {
         return Err(Error::invalid("jobs", "is empty"));
@@ -135,9 +135,9 @@ pub async fn enqueue_many(client: &impl Queryable, jobs: &[NewJob]) -> Result<Ve
 /// the caller's, so that rows and notifications commit together.
 ///
 /// # Errors
-/// [`Error::Invalid`](crate::Error::Invalid) for a job with a unique key, which COPY cannot
+/// [`Error::Invalid`] for a job with a unique key, which COPY cannot
 /// honour, and whatever an item of `jobs` is; the transaction is then of no more use.
-/// [`Error::Database`](crate::Error::Database).
+/// [`Error::Database`].
 pub async fn copy(
     tx: &impl InTransaction,
     jobs: impl IntoIterator<Item = Result<NewJob, Error>>,

@@ -15,11 +15,7 @@ const LOOKS: u32 = 5;
 /// another unfinished job now has its unique key.
 pub async fn retry(client: &impl Queryable, id: JobId) -> Result<JobRecord, Error> {
     for _ in 0..LOOKS {
-        let found = store::control::retry_unfinished(client.raw(), id).await?
-            || match store::control::retry_finished(client.raw(), id).await {
-                Ok(found) => found,
-                Err(error) => return Err(key_taken(client, id, error).await),
-            };
+        let found = back(client, id, Which::Any).await?;
         let job = store::lookup::find_job(client.raw(), id).await?.ok_or(Error::NotFound(id))?;
         if found {
             return Ok(job);
@@ -29,6 +25,15 @@ pub async fn retry(client: &impl Queryable, id: JobId) -> Result<JobRecord, Erro
         }
     }
     Err(Error::NotFound(id))
+}
+
+/// As [`retry`], but only where the job's latest finished attempt failed and it is not running:
+/// for jobs from a list that may be a moment old. Tells whether it was so.
+///
+/// # Errors
+/// [`Error::KeyTaken`] where another unfinished job now has its unique key.
+pub async fn retry_failed(client: &impl Queryable, id: JobId) -> Result<bool, Error> {
+    back(client, id, Which::OnlyFailed).await
 }
 
 /// Cancels a waiting job at once, or asks the worker of a running one to stop it.
@@ -68,6 +73,25 @@ pub async fn pause(client: &impl Queryable, queue: &str) -> Result<(), Error> {
 pub async fn resume(client: &impl Queryable, queue: &str) -> Result<(), Error> {
     check_queue(queue)?;
     store::control::resume_queue(client.raw(), queue).await
+}
+
+/// Which jobs are brought back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Which {
+    Any,
+    OnlyFailed,
+}
+
+/// Whether the job was waiting or finished, and now is due.
+async fn back(client: &impl Queryable, id: JobId, which: Which) -> Result<bool, Error> {
+    let only_failed = which == Which::OnlyFailed;
+    if store::control::retry_unfinished(client.raw(), id, only_failed).await? {
+        return Ok(true);
+    }
+    match store::control::retry_finished(client.raw(), id, only_failed).await {
+        Ok(found) => Ok(found),
+        Err(error) => Err(key_taken(client, id, error).await),
+    }
 }
 
 async fn key_taken(client: &impl Queryable, id: JobId, error: Error) -> Error {

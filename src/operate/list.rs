@@ -76,3 +76,11 @@ pub async fn list(client: &impl Queryable, filter: &ListFilter) -> Result<Vec<Jo
 pub async fn failed(client: &impl Queryable, filter: &FailedFilter) -> Result<Vec<(DateTime<Utc>, JobRecord)>, Error> {
     store::lookup::list_failed(client.raw(), filter).await
 }
+
+/// The database's now, against which the times of a job are to be read.
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn now(client: &impl Queryable) -> Result<DateTime<Utc>, Error> {
+    store::enqueue::database_now(client.raw()).await
+}

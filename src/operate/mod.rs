@@ -7,6 +7,6 @@ mod control;
 mod list;
 mod stats;
 
-pub use control::{cancel, pause, resume, retry};
-pub use list::{FailedFilter, ListFilter, failed, find, list};
+pub use control::{cancel, pause, resume, retry, retry_failed};
+pub use list::{FailedFilter, ListFilter, failed, find, list, now};
 pub use stats::{Count, QueueStats, stats};

@@ -8,13 +8,15 @@ use crate::Error;
 use crate::job::JobId;
 
 /// Whether the job was waiting, and now is due.
-pub(crate) async fn retry_unfinished(client: &impl GenericClient, id: JobId) -> Result<bool, Error> {
-    found(client, sql!("retry_unfinished"), id).await
+pub(crate) async fn retry_unfinished(client: &impl GenericClient, id: JobId, only_failed: bool) -> Result<bool, Error> {
+    let params = [(&id as _, Type::INT8), (&only_failed as _, Type::BOOL)];
+    Ok(client.query_typed_opt(sql!("retry_unfinished"), &params).await?.is_some())
 }
 
 /// Whether the job was finished, and now is back.
-pub(crate) async fn retry_finished(client: &impl GenericClient, id: JobId) -> Result<bool, Error> {
-    found(client, sql!("retry_finished"), id).await
+pub(crate) async fn retry_finished(client: &impl GenericClient, id: JobId, only_failed: bool) -> Result<bool, Error> {
+    let params = [(&id as _, Type::INT8), (&only_failed as _, Type::BOOL)];
+    Ok(client.query_typed_opt(sql!("retry_finished"), &params).await?.is_some())
 }
 
 /// Whether the job was waiting, and now is cancelled.
@@ -29,7 +31,7 @@ pub(crate) async fn cancel_waiting(
 
 /// Whether the job was running, and its worker has been asked to stop it.
 pub(crate) async fn cancel_running(client: &impl GenericClient, id: JobId) -> Result<bool, Error> {
-    found(client, sql!("cancel_running"), id).await
+    Ok(client.query_typed_opt(sql!("cancel_running"), &[(&id, Type::INT8)]).await?.is_some())
 }
 
 pub(crate) async fn pause_queue(client: &impl GenericClient, queue: &str) -> Result<(), Error> {
@@ -40,8 +42,4 @@ pub(crate) async fn pause_queue(client: &impl GenericClient, queue: &str) -> Res
 pub(crate) async fn resume_queue(client: &impl GenericClient, queue: &str) -> Result<(), Error> {
     client.query_typed(sql!("resume_queue"), &[(&queue, Type::TEXT)]).await?;
     Ok(())
-}
-
-async fn found(client: &impl GenericClient, statement: &str, id: JobId) -> Result<bool, Error> {
-    Ok(client.query_typed_opt(statement, &[(&id, Type::INT8)]).await?.is_some())
 }

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
-use tokio_postgres::{GenericClient, Row};
+use tokio_postgres::{GenericClient, Row, SimpleQueryMessage, SimpleQueryRow};
 
 use super::sql;
 use crate::Error;
@@ -61,28 +61,41 @@ pub(crate) async fn list_failed(
     rows.iter().map(|row| Ok((row.try_get("failed_at")?, job_record(row)?))).collect()
 }
 
+/// Figures of all queues. The statement takes no values; a caller's transaction goes on without JIT.
 pub(crate) async fn queue_stats(client: &impl GenericClient) -> Result<Vec<QueueStats>, Error> {
-    let rows = client.query_typed(sql!("queue_stats"), &[]).await?;
-    rows.iter()
-        .map(|row| {
-            let cut_short: bool = row.try_get("cut_short")?;
-            let count = |column: &str| -> Result<Count, Error> {
-                let found: i64 = row.try_get(column)?;
-                Ok(Count { value: found.min(COUNT_CAP), capped: found > COUNT_CAP })
-            };
-            Ok(QueueStats {
-                queue: row.try_get("queue")?,
-                available: count("available")?,
-                running: count("running")?,
-                scheduled: count("scheduled")?,
-                retryable: count("retryable")?,
-                cut_short,
-                oldest_waiting_seconds: row.try_get("oldest_waiting_seconds")?,
-                workers: row.try_get("workers")?,
-                paused: row.try_get("paused")?,
-            })
+    let messages = client.simple_query(sql!("queue_stats")).await?;
+    messages
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(queue_figures(row)),
+            _ => None,
         })
         .collect()
+}
+
+fn queue_figures(row: &SimpleQueryRow) -> Result<QueueStats, Error> {
+    let text = |column: &'static str| -> Result<Option<&str>, Error> { Ok(row.try_get(column)?) };
+    let flag = |column| Ok::<_, Error>(text(column)? == Some("t"));
+    let number = |column| text(column)?.unwrap_or_default().parse::<i64>().map_err(|_| unreadable(column));
+    let count = |column, cut| {
+        let found = number(column)?;
+        Ok::<_, Error>(Count { value: found.min(COUNT_CAP), capped: cut || found > COUNT_CAP })
+    };
+    let oldest = "oldest_waiting_seconds";
+    Ok(QueueStats {
+        queue: text("queue")?.unwrap_or_default().to_owned(),
+        available: count("available", flag("due_cut")?)?,
+        running: count("running", false)?,
+        scheduled: count("scheduled", flag("later_cut")?)?,
+        retryable: count("retryable", flag("failed_cut")?)?,
+        oldest_waiting_seconds: text(oldest)?.map(|age| age.parse().map_err(|_| unreadable(oldest))).transpose()?,
+        workers: number("workers")?,
+        paused: flag("paused")?,
+    })
+}
+
+fn unreadable(column: &'static str) -> Error {
+    Error::invalid(column, "of queue_stats is not a number")
 }
 
 fn job_record(row: &Row) -> Result<JobRecord, Error> {

@@ -12,6 +12,7 @@ pub(crate) mod history;
 pub(crate) mod lookup;
 pub(crate) mod notification;
 pub(crate) mod periodic;
+pub(crate) mod schema;
 pub(crate) mod session;
 pub(crate) mod worker;
 

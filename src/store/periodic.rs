@@ -11,8 +11,8 @@ use crate::{Database, Error};
 /// The tick of a kind, and the database's clock when it was read.
 pub(crate) struct Tick {
     pub kind: String,
-    pub first_tick: DateTime<Utc>,
-    pub next_tick: DateTime<Utc>,
+    pub first: DateTime<Utc>,
+    pub next: DateTime<Utc>,
     pub read_at: DateTime<Utc>,
 }
 
@@ -39,8 +39,8 @@ pub(crate) async fn read_ticks(database: &Database, kinds: &[&str]) -> Result<Ve
         .map(|row| {
             Ok(Tick {
                 kind: row.try_get("kind")?,
-                first_tick: row.try_get("first_tick")?,
-                next_tick: row.try_get("next_tick")?,
+                first: row.try_get("first_tick")?,
+                next: row.try_get("next_tick")?,
                 read_at: row.try_get("read_at")?,
             })
         })

@@ -19,7 +19,7 @@ use crate::store::finish::Failure;
 pub(super) const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
 /// The longest snooze.
-const MAX_SNOOZE: Duration = Duration::from_secs(10 * 365 * 86_400);
+const MAX_SNOOZE: Duration = Duration::from_hours(87600);
 
 /// How the handler ended.
 enum Ending {
@@ -73,7 +73,6 @@ fn decide(held: &Held, policy: &RetryPolicy, retry_after: fn(u32) -> Option<Dura
             Outcome::Discarded { by: FailedBy::Error, failure: Failure { error: error_text(&error), trace: None } }
         }
         (Ending::Panicked(failure), _) => fail(held, policy, retry_after, FailedBy::Panic, failure, None),
-        (_, Some(StopReason::ShuttingDown | StopReason::Lost)) => Outcome::GivenBack,
         (_, Some(StopReason::TimedOut)) => {
             let failure = Failure { error: "timed out".to_owned(), trace: None };
             fail(held, policy, retry_after, FailedBy::Timeout, failure, None)
@@ -82,8 +81,8 @@ fn decide(held: &Held, policy: &RetryPolicy, retry_after: fn(u32) -> Option<Dura
             let failure = Failure { error: error_text(&error), trace: None };
             fail(held, policy, retry_after, FailedBy::Error, failure, after)
         }
-        // Dropped without a reason cannot happen: the drop follows a stop.
-        (Ending::Dropped, None) => Outcome::GivenBack,
+        // Without a reason nothing is dropped.
+        (_, Some(StopReason::ShuttingDown | StopReason::Lost)) | (Ending::Dropped, None) => Outcome::GivenBack,
     }
 }
 

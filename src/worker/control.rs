@@ -7,12 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
-use tokio::time::{MissedTickBehavior, interval, timeout};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 
 use super::executor::Executor;
 use super::held::StopReason;
 use super::shared::Shared;
+use crate::database::within;
 use crate::store::claim::cancel_requests;
 
 /// How often requests are read without a notification.
@@ -62,8 +63,8 @@ impl Control {
 
 async fn carry_out(shared: &Shared) {
     let held = shared.held.ids();
-    match timeout(READ_TIMEOUT, cancel_requests(&shared.database, shared.lease.worker_id(), &held)).await {
-        Ok(Ok(ids)) => {
+    match within(READ_TIMEOUT, cancel_requests(&shared.database, shared.lease.worker_id(), &held)).await {
+        Ok(ids) => {
             for held in ids.into_iter().filter_map(|id| shared.held.get(id)) {
                 if held.stop_reason().is_none() {
                     tracing::info!(job_id = held.id, kind = held.kind, "job is asked to stop");
@@ -71,7 +72,6 @@ async fn carry_out(shared: &Shared) {
                 }
             }
         }
-        Ok(Err(error)) => tracing::warn!(%error, "requests to cancel could not be read; trying again"),
-        Err(_) => tracing::warn!("requests to cancel were not read in time; trying again"),
+        Err(error) => tracing::warn!(%error, "requests to cancel could not be read; trying again"),
     }
 }

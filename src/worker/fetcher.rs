@@ -22,13 +22,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::time::{Instant as TokioInstant, sleep_until, timeout};
+use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::Shutdown;
 use super::executor::Executor;
 use super::shared::Shared;
 use crate::Error;
-use crate::database::reconnect::Reconnect;
+use crate::database::{Reconnect, within};
 use crate::store::claim::{self, Claimed};
 use crate::store::session::Session;
 
@@ -73,7 +73,7 @@ impl DatabaseClock {
     fn instant_of(&self, database_ms: i64) -> Instant {
         #[allow(clippy::cast_precision_loss)] // ms since 1970 fit 52 bits for 140,000 years
         let ahead_ms = database_ms as f64 - self.database_ms;
-        self.read_at + Duration::try_from_secs_f64(ahead_ms.max(0.0) / 1000.0).unwrap_or(Duration::from_secs(3600))
+        self.read_at + Duration::try_from_secs_f64(ahead_ms.max(0.0) / 1000.0).unwrap_or(Duration::from_hours(1))
     }
 }
 
@@ -197,16 +197,16 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         let free: Vec<i64> = wanted.iter().map(|(_, free)| *free as i64).collect();
         let worker = self.shared.lease.worker_id();
         let now = Instant::now();
-        let answer = timeout(CLAIM_TIMEOUT, claim::claim(&session, worker, &self.shared.kinds, &queues, &free)).await;
+        let answer = within(CLAIM_TIMEOUT, claim::claim(&session, worker, &self.shared.kinds, &queues, &free)).await;
         match answer {
-            Ok(Ok(claimed)) => {
+            Ok(claimed) => {
                 self.session = Some(session);
                 self.reconnect.reset();
                 Ok(claimed)
             }
-            failed => {
+            Err(error) => {
                 self.unseen = Some((now + UNSEEN_FOR, now));
-                failed.unwrap_or(Err(Error::TimedOut(7_000)))
+                Err(error)
             }
         }
     }
@@ -233,7 +233,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             let session = claim::open_session(&self.shared.database, self.shared.is_direct()).await?;
             claim::give_back_unheld(&session, self.shared.lease.worker_id(), &self.shared.held.ids()).await
         };
-        timeout(CLAIM_TIMEOUT, settled).await.unwrap_or(Err(Error::TimedOut(7_000)))?;
+        within(CLAIM_TIMEOUT, settled).await?;
         Ok(())
     }
 
@@ -243,7 +243,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         self.clock = Some(DatabaseClock { database_ms: claimed.database_ms, read_at: now });
         if let Some(next_due_ms) = claimed.next_due_ms {
             let ahead = Duration::try_from_secs_f64(next_due_ms.max(0.0) / 1000.0).unwrap_or(Duration::MAX);
-            if ahead < Duration::from_secs(2 * 3600) {
+            if ahead < Duration::from_hours(2) {
                 self.next_look = self.next_look.min(now + ahead);
             }
         }

@@ -9,9 +9,8 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use tokio::sync::mpsc;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::held::Held;
@@ -19,7 +18,7 @@ use super::outcome::{Ended, FailedBy, Outcome};
 use super::shared::Shared;
 use super::text::{MAX_ERROR_BYTES, storable};
 use crate::Error;
-use crate::database::reconnect::Reconnect;
+use crate::database::{Reconnect, within};
 use crate::job::JobId;
 use crate::store::finish::{self, Failure, Finished, Retried};
 use crate::store::history;
@@ -177,8 +176,7 @@ impl Finisher {
             Some(session) if !session.is_closed() => session,
             _ => finish::open_session(&self.shared.database, self.shared.is_direct()).await?,
         };
-        let recorded =
-            timeout(WRITE_TIMEOUT, self.write_to(&session, part)).await.unwrap_or(Err(Error::TimedOut(12_000)))?;
+        let recorded = within(WRITE_TIMEOUT, self.write_to(&session, part)).await?;
         self.session = Some(session);
         Ok(recorded)
     }
@@ -310,7 +308,7 @@ impl Finisher {
 
     fn report_failure(&self, held: &Held, by: FailedBy, failure: &Failure, next_run_at: Option<DateTime<Utc>>) {
         self.shared.metrics.failed.increment();
-        let next_run_at = next_run_at.map(|at| at.to_rfc3339());
+        let next_run_at = next_run_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true));
         let (id, kind, attempt, max_attempts) = (held.id, held.kind, held.attempt, held.max_attempts);
         if by == FailedBy::Panic {
             self.shared.metrics.panicked.increment();

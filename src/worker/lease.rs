@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::held::StopReason;
 use super::shared::Shared;
-use crate::database::reconnect::Reconnect;
+use crate::database::{Reconnect, within};
 use crate::store::session::Session;
 use crate::store::worker::{self as store, Registration};
 use crate::{Database, Error};
@@ -111,7 +111,7 @@ pub(super) async fn register(shared: &Shared) -> Result<(), Error> {
         version: env!("CARGO_PKG_VERSION"),
         queues: &queues,
     };
-    bounded(store::register(&shared.database, &registration)).await?;
+    within(BEAT_TIMEOUT, store::register(&shared.database, &registration)).await?;
     shared.lease.renewed();
     Ok(())
 }
@@ -151,7 +151,7 @@ async fn beat(shared: &Shared, session: &mut Option<Session>) -> Result<bool, Er
     let ping = lease.pings.fetch_add(1, Ordering::AcqRel) + 1;
     let holds_lock = lease.holds_lock.load(Ordering::Acquire);
     let kept = session.take();
-    let (open, stands) = bounded(async {
+    let (open, stands) = within(BEAT_TIMEOUT, async {
         let open = match kept {
             Some(open) if !open.is_closed() => open,
             _ => store::open_session(&shared.database).await?,
@@ -192,11 +192,7 @@ async fn start_anew(shared: &Shared) {
 
 /// Ends the lease of a worker that has returned all its jobs.
 pub(super) async fn end(database: &Database, worker: Uuid) -> Result<(), Error> {
-    bounded(store::deregister(database, worker)).await
-}
-
-async fn bounded<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    tokio::time::timeout(BEAT_TIMEOUT, call).await.unwrap_or(Err(Error::TimedOut(3_000)))
+    within(BEAT_TIMEOUT, store::deregister(database, worker)).await
 }
 
 fn host_name() -> String {

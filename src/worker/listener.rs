@@ -23,8 +23,8 @@ use super::control::Control;
 use super::lease::Identity;
 use super::shared::Shared;
 use crate::Error;
+use crate::database::Reconnect;
 use crate::database::Stream;
-use crate::database::reconnect::Reconnect;
 use crate::store::notification::{CHANNEL, Notification};
 use crate::store::worker as store;
 
@@ -35,7 +35,7 @@ const PROOF_WITHIN: Duration = Duration::from_secs(2);
 /// How long to try for the life lock: others hold it for the moment of their look.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
 /// How long to leave an address alone on which LISTEN has never worked.
-const UNHEARD_RETRY: Duration = Duration::from_secs(60);
+const UNHEARD_RETRY: Duration = Duration::from_mins(1);
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 
 pub(super) struct Listener {

@@ -7,12 +7,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::schedule::Schedule;
 use super::shared::Shared;
-use crate::database::reconnect::Reconnect;
+use crate::database::{Reconnect, within};
 use crate::enqueue::NewJob;
 use crate::store::{enqueue, periodic as store};
 use crate::{Error, JobId};
@@ -54,7 +53,7 @@ pub(super) async fn run(shared: Arc<Shared>, periodics: Vec<Periodic>, stop: Can
 /// Fires what is due. Answers with the time until the next tick.
 async fn round(shared: &Shared, periodics: &[Periodic]) -> Result<Duration, Error> {
     let kinds: Vec<&str> = periodics.iter().map(|periodic| periodic.job.kind.as_str()).collect();
-    let ticks = within(store::read_ticks(&shared.database, &kinds)).await?;
+    let ticks = within(TIMEOUT, store::read_ticks(&shared.database, &kinds)).await?;
     let mut wait = LONGEST_SLEEP;
     for periodic in periodics {
         let Some(tick) = ticks.iter().find(|tick| tick.kind == periodic.job.kind) else {
@@ -63,11 +62,11 @@ async fn round(shared: &Shared, periodics: &[Periodic]) -> Result<Duration, Erro
             wait = Duration::ZERO;
             continue;
         };
-        let mut next = tick.next_tick;
+        let mut next = tick.next;
         if next <= tick.read_at
-            && let Some(after) = periodic.schedule.next(tick.first_tick, tick.read_at)
+            && let Some(after) = periodic.schedule.next(tick.first, tick.read_at)
         {
-            if let Some(id) = within(store::fire(&shared.database, &periodic.job, next, after)).await? {
+            if let Some(id) = within(TIMEOUT, store::fire(&shared.database, &periodic.job, next, after)).await? {
                 tracing::debug!(job_id = id, kind = tick.kind, tick = %next, "periodic job enqueued");
             }
             next = after;
@@ -87,14 +86,14 @@ pub(super) async fn register_all(shared: &Shared, periodics: &[Periodic]) -> Res
 
 async fn register(shared: &Shared, periodic: &Periodic) -> Result<(), Error> {
     let client = shared.database.client().await?;
-    let now = within(enqueue::database_now(&**client)).await?;
+    let now = within(TIMEOUT, enqueue::database_now(&**client)).await?;
     // Dropped before the next connection is taken, so that one is enough.
     drop(client);
     let first = periodic
         .schedule
         .first(now)
         .ok_or_else(|| Error::invalid("schedule", format!("of {} never comes", periodic.job.kind)))?;
-    within(store::register(&shared.database, &periodic.job.kind, &periodic.schedule.describe(), first)).await
+    within(TIMEOUT, store::register(&shared.database, &periodic.job.kind, &periodic.schedule.describe(), first)).await
 }
 
 /// Enqueues what is wanted once at each start of a worker process.
@@ -103,9 +102,5 @@ pub(super) async fn enqueue_at_start(shared: &Shared, jobs: &[NewJob]) -> Result
         return Ok(Vec::new());
     }
     let client = shared.database.client().await?;
-    within(enqueue::enqueue_many(&**client, jobs)).await
-}
-
-async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timeout(TIMEOUT, call).await.unwrap_or(Err(Error::TimedOut(10_000)))
+    within(TIMEOUT, enqueue::enqueue_many(&**client, jobs)).await
 }

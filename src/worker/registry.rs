@@ -13,12 +13,14 @@ use crate::job::{Job, check_kind};
 /// A running handler.
 pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), JobError>> + Send>>;
 
+type Start<S> = dyn Fn(&str, Context<S>) -> HandlerFuture + Send + Sync;
+
 /// A kind's handler and the kind's own defaults.
 pub(super) struct Handler<S> {
     pub kind: &'static str,
     pub timeout: Option<Duration>,
     pub retry_after: fn(u32) -> Option<Duration>,
-    start: Box<dyn Fn(&str, Context<S>) -> HandlerFuture + Send + Sync>,
+    start: Box<Start<S>>,
 }
 
 impl<S: Send + Sync + 'static> Handler<S> {

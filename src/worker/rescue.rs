@@ -14,12 +14,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::shared::Shared;
 use crate::Error;
+use crate::database::within;
 use crate::store::worker::{self as store, Peer, Rescued};
 
 /// How often to look.
@@ -31,7 +31,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(3);
 /// A claim of a dead worker may still be committed this long after it was given up.
 const STRAYS_AFTER: Duration = Duration::from_secs(6);
 /// How often to look for strays in any case: it reads the whole table of unfinished jobs.
-const STRAYS_EVERY: Duration = Duration::from_secs(600);
+const STRAYS_EVERY: Duration = Duration::from_mins(10);
 const RESCUE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What is known of a peer since its heartbeat last moved.
@@ -74,9 +74,7 @@ impl Rescuer {
 
     async fn round(&mut self) -> Result<(), Error> {
         let me = self.shared.lease.worker_id();
-        let peers = timeout(LONGEST_GAP, store::look_at_peers(&self.shared.database, me))
-            .await
-            .unwrap_or(Err(Error::TimedOut(3_000)))?;
+        let peers = within(LONGEST_GAP, store::look_at_peers(&self.shared.database, me)).await?;
         let now = Instant::now();
         if now - self.looked_at > LONGEST_GAP {
             self.watched.clear();
@@ -92,7 +90,7 @@ impl Rescuer {
         }
         if now >= self.strays_at {
             self.strays_at = now + STRAYS_EVERY;
-            let strays = within(store::rescue_strays(&self.shared.database)).await?;
+            let strays = within(RESCUE_TIMEOUT, store::rescue_strays(&self.shared.database)).await?;
             self.report(&strays);
         }
         Ok(())
@@ -114,7 +112,9 @@ impl Rescuer {
 
     async fn rescue(&self, peer: &Peer) -> Result<(), Error> {
         let kept = self.shared.settings.retention.discarded_seconds();
-        let rescued = within(store::rescue_worker(&self.shared.database, peer.id, peer.heartbeat_at, kept)).await?;
+        let rescued =
+            within(RESCUE_TIMEOUT, store::rescue_worker(&self.shared.database, peer.id, peer.heartbeat_at, kept))
+                .await?;
         tracing::warn!(worker_id = %peer.id, jobs = rescued.len(), "worker given up");
         self.report(&rescued);
         Ok(())
@@ -140,8 +140,4 @@ impl Rescuer {
             self.shared.wake.all();
         }
     }
-}
-
-async fn within<T>(call: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
-    timeout(RESCUE_TIMEOUT, call).await.unwrap_or(Err(Error::TimedOut(30_000)))
 }

@@ -122,17 +122,15 @@ async fn drain<S: Send + Sync + 'static>(shared: &Shared, executor: &Executor<S>
 }
 
 async fn record_rest(mut finisher: AbortOnDropHandle<u64>, cutoff: &CancellationToken) -> u64 {
-    let recorded = match timeout(RECORD_WITHIN, &mut finisher).await {
-        Ok(recorded) => recorded,
-        Err(_) => {
-            cutoff.cancel();
-            match timeout(RECORD_WITHIN, &mut finisher).await {
-                Ok(recorded) => recorded,
-                Err(_) => {
-                    tracing::error!("outcomes could not be recorded before the shutdown ended");
-                    return 1;
-                }
-            }
+    let recorded = if let Ok(recorded) = timeout(RECORD_WITHIN, &mut finisher).await {
+        recorded
+    } else {
+        cutoff.cancel();
+        if let Ok(recorded) = timeout(RECORD_WITHIN, &mut finisher).await {
+            recorded
+        } else {
+            tracing::error!("outcomes could not be recorded before the shutdown ended");
+            return 1;
         }
     };
     recorded.unwrap_or_else(|_| {

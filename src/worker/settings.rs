@@ -15,12 +15,12 @@ pub const DEFAULT_CONCURRENCY: usize = 100;
 pub const MAX_CONCURRENCY: usize = 10_000;
 /// The longest poll interval. Enqueue announces jobs that are due within this time, so that no
 /// longer one would be safe.
-pub const MAX_POLL_INTERVAL: Duration = Duration::from_secs(3600);
+pub const MAX_POLL_INTERVAL: Duration = Duration::from_hours(1);
 
 const MIN_POLL_INTERVAL: Duration = Duration::from_millis(10);
 const MIN_LEASE: Duration = Duration::from_secs(2);
-const MAX_LEASE: Duration = Duration::from_secs(3600);
-const MAX_SHUTDOWN_TIMEOUT: Duration = Duration::from_secs(3600);
+const MAX_LEASE: Duration = Duration::from_hours(1);
+const MAX_SHUTDOWN_TIMEOUT: Duration = Duration::from_hours(1);
 
 /// A queue and how many of its jobs may run at once.
 #[derive(Clone, Debug)]

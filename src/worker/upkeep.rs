@@ -6,18 +6,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
 use super::shared::Shared;
 use crate::Error;
+use crate::database::within;
 use crate::store::history;
 
 /// How often partitions are looked at.
-const ROUND: Duration = Duration::from_secs(3600);
+const ROUND: Duration = Duration::from_hours(1);
 /// The first look, spread so that a fleet does not look at once.
-const FIRST_ROUND_WITHIN: Duration = Duration::from_secs(60);
-const TIMEOUT: Duration = Duration::from_secs(300);
+const FIRST_ROUND_WITHIN: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// Makes the partitions that are needed now and in the next days.
 pub(super) async fn make_partitions(shared: &Shared) -> Result<(), Error> {
@@ -38,12 +38,10 @@ pub(super) async fn run(shared: Arc<Shared>, stop: CancellationToken) {
         wait = ROUND;
         let kept = tokio::select! {
             () = stop.cancelled() => return,
-            kept = timeout(TIMEOUT, keep_history(&shared)) => kept,
+            kept = within(TIMEOUT, keep_history(&shared)) => kept,
         };
-        match kept {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "history not kept; trying again in an hour"),
-            Err(_) => tracing::warn!("history not kept in time; trying again in an hour"),
+        if let Err(error) = kept {
+            tracing::warn!(%error, "history not kept; trying again in an hour");
         }
     }
 }

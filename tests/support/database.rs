@@ -1,5 +1,7 @@
 //! A fresh database for each test, in the cluster that `TEST_DATABASE_URL` names.
 
+use std::time::Duration;
+
 use postrider::Database;
 use postrider::database::MigrationSet;
 use tokio_postgres::{Config, NoTls};
@@ -46,6 +48,19 @@ impl TestDatabase {
         let (client, connection) = tokio_postgres::connect(&self.url, NoTls).await.expect("connect");
         tokio::spawn(connection);
         client
+    }
+
+    /// How many rows there are of `rows`: a table, with a condition where need be.
+    pub async fn count(&self, rows: &str) -> i64 {
+        let client = self.connect().await;
+        client.query_one(&format!("SELECT count(*) FROM {rows}"), &[]).await.expect("a count").get(0)
+    }
+
+    /// Returns once some session of this database waits for a lock.
+    pub async fn until_blocked(&self) {
+        let waiting = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
+        let ask = async || (self.count(waiting).await > 0).then_some(());
+        super::wait::until("a session waits for a lock", Duration::from_secs(10), ask).await;
     }
 }
 

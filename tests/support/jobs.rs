@@ -1,52 +1,76 @@
-//! What the database says of jobs and workers.
+//! Jobs in states that only a worker brings about, written as it would write them.
 
-use postrider::{JobId, JobRecord, State, operate};
+use postrider::{Args, JobId, NewJob};
 use tokio_postgres::Client;
 
-use super::wait::{PATIENCE, until};
-
-/// The job with this id, which must exist.
-pub async fn job(client: &Client, id: JobId) -> JobRecord {
-    operate::find(client, id).await.expect("find").unwrap_or_else(|| panic!("no job {id}"))
+/// A job of this kind, just enqueued.
+pub async fn waiting(client: &Client, kind: &str) -> JobId {
+    let job = NewJob::new(kind, Args::default()).unwrap();
+    postrider::enqueue::enqueue_new(client, &job).await.unwrap()
 }
 
-/// Waits until the job is in this state.
-pub async fn job_becomes(client: &Client, id: JobId, state: State) -> JobRecord {
-    until(&format!("job {id} is {state}"), PATIENCE, || async {
-        let job = job(client, id).await;
-        (job.state == state).then_some(job)
-    })
-    .await
+/// A job whose first attempt failed with this error, to be tried again in an hour.
+pub async fn retryable(client: &Client, kind: &str, error: &str) -> JobId {
+    let id = waiting(client, kind).await;
+    let changed = client
+        .execute(
+            "UPDATE postrider.job SET attempt = 1, claim = 1, attempted_at = now(), attempted_by = gen_random_uuid(),
+                 failed_at = clock_timestamp(), run_at = now() + interval '1 hour',
+                 errors = postrider.append_error('[]', 1, $2, 'the trace')
+             WHERE id = $1",
+            &[&id, &error],
+        )
+        .await
+        .unwrap();
+    assert_eq!(changed, 1);
+    id
 }
 
-/// The first column of the first row, a bigint.
-pub async fn number(client: &Client, query: &str) -> i64 {
-    client.query_one(query, &[]).await.unwrap_or_else(|error| panic!("{query}: {error:?}")).get(0)
+/// A job that a worker holds.
+pub async fn running(client: &Client, kind: &str) -> JobId {
+    let id = waiting(client, kind).await;
+    client
+        .execute(
+            "UPDATE postrider.job SET running = true, attempt = 1, claim = 1, attempted_at = now(),
+                 attempted_by = gen_random_uuid() WHERE id = $1",
+            &[&id],
+        )
+        .await
+        .unwrap();
+    id
 }
 
-/// Waits until a query answers with this number.
-pub async fn number_becomes(client: &Client, query: &str, wanted: i64) {
-    until(&format!("{query} gives {wanted}"), PATIENCE, || async {
-        (number(client, query).await == wanted).then_some(())
-    })
-    .await;
+/// A job that has ended in this state after three attempts and seven claims.
+pub async fn finished(client: &Client, kind: &str, state: &str) -> JobId {
+    let id = waiting(client, kind).await;
+    let moved = client
+        .execute(
+            "WITH gone AS (DELETE FROM postrider.job WHERE id = $1 RETURNING *)
+             INSERT INTO postrider.job_history (id, run_at, created_at, attempted_at, finished_at, attempted_by,
+                 expires_on, claim, attempt, max_attempts, priority, losses, state, queue, kind, args, errors, unique_key)
+             SELECT id, run_at, created_at, now(), clock_timestamp(), gen_random_uuid(),
+                 postrider.expires_on(86400), 7, 3, 3, priority, losses, $2, queue, kind, args,
+                 CASE WHEN $2 = 'discarded' THEN postrider.append_error('[]', 3, 'gave up', NULL) END, unique_key
+             FROM gone",
+            &[&id, &state],
+        )
+        .await
+        .unwrap();
+    assert_eq!(moved, 1);
+    id
 }
 
-/// Waits until so many workers hear notifications: they take their life lock before they LISTEN,
-/// and tell of it after.
-pub async fn workers_listen(client: &Client, count: i64) {
-    number_becomes(client, "SELECT count(*) FROM postrider.worker WHERE server_started_at IS NOT NULL", count).await;
+/// Gives a job a unique key.
+pub async fn set_key(client: &Client, id: JobId, key: &str) {
+    for table in ["job", "job_history"] {
+        client
+            .execute(&format!("UPDATE postrider.{table} SET unique_key = $2 WHERE id = $1"), &[&id, &key])
+            .await
+            .unwrap();
+    }
 }
 
-/// How many jobs are said to be running.
-pub async fn running(client: &Client) -> i64 {
-    number(client, "SELECT count(*) FROM postrider.job WHERE running").await
-}
-
-/// Ends the backends of this database whose `application_name` is like `pattern`; answers with
-/// how many.
-pub async fn terminate_backends(client: &Client, pattern: &str) -> i64 {
-    let query = "SELECT count(*) FILTER (WHERE pg_terminate_backend(pid)) FROM pg_stat_activity
-                 WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name LIKE $1";
-    client.query_one(query, &[&pattern]).await.expect("terminate").get(0)
+/// A number that a query says.
+pub async fn count(client: &Client, query: &str) -> i64 {
+    client.query_one(query, &[]).await.unwrap().get(0)
 }

@@ -1,9 +1,17 @@
 //! What the integration tests share: a database each, processes, clocks with deadlines.
 #![allow(dead_code, unreachable_pub, clippy::unwrap_used, clippy::expect_used)]
 
+pub mod board;
+pub mod cluster;
+pub mod command;
 pub mod database;
+pub mod interruption;
 pub mod jobs;
 pub mod notifications;
+pub mod object_store;
+pub mod process;
 pub mod proxy;
+pub mod rows;
 pub mod wait;
+pub mod web;
 pub mod worker;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use postrider::worker::{Metrics, Summary};
-use postrider::{Context, Database, Job, JobError, Shutdown, Worker};
+use postrider::{Context, Database, Job, JobError, NewJob, Shutdown, Worker};
 use serde::{Deserialize, Serialize};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -24,6 +24,11 @@ impl Job for Task {
 /// A `Task` of this name.
 pub fn task(name: impl Into<String>) -> Task {
     Task { name: name.into() }
+}
+
+/// So many tasks, named by their number.
+pub fn tasks(count: usize) -> Vec<NewJob> {
+    (0..count).map(|number| NewJob::of(&task(number.to_string())).expect("a good job")).collect()
 }
 
 /// One start of a handler.

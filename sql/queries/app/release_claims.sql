@@ -1,0 +1,9 @@
+-- The objects of these files could not be deleted: whoever comes next may try.
+UPDATE tablo_files AS f
+SET claimed_by = NULL, claimed_until = NULL
+FROM (
+    SELECT id FROM tablo_files WHERE id = ANY ($1) AND state = 'deleting' AND claimed_by = $2
+    ORDER BY id
+    FOR UPDATE
+) AS ours
+WHERE f.id = ours.id

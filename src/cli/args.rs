@@ -1,0 +1,80 @@
+//! What can be typed: the commands and their flags, read and checked once.
+//!
+//! Promises: each flag has an environment variable, `WORKER_` and its name in capitals; a value
+//! that is out of its range is refused here, before anything touches the database. Each command's
+//! own flags stand beside the command.
+
+use chrono::{DateTime, Utc};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Parser, Subcommand};
+
+use super::{
+    cancel::Cancel, completions::Completions, enqueue::Enqueue, failed::Failed, list::List, migrate::Migrate,
+    pause::Pause, pause::Resume, retry::Retry, run::Run, show::Show, stats::Stats,
+};
+use crate::enqueue::Due;
+use crate::job::{State, check_kind, check_queue, check_unique_key};
+
+const ENVIRONMENT: &str = "\
+Environment:
+  DATABASE_URL         Postgres URL or key=value string (needed by all commands but completions)
+  DATABASE_LISTEN_URL  direct URL for LISTEN, where DATABASE_URL goes through a pooler
+  LOG_FORMAT           json or pretty [default: pretty on a terminal, else json]
+  RUST_LOG             log filter [default: info]
+  NO_COLOR             no colour anywhere
+
+Each flag has an environment variable too, shown beside it; the flag goes before it.
+Exit status: 0 done, 1 failed, 2 not understood.";
+
+/// Postrider: runs background jobs kept in Postgres, and shows and steers them.
+#[derive(Debug, Parser)]
+#[command(name = "worker", version, about, after_help = ENVIRONMENT, max_term_width = 100)]
+pub(super) struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    Run(Run),
+    Migrate(Migrate),
+    Enqueue(Enqueue),
+    Failed(Failed),
+    List(List),
+    Show(Show),
+    Retry(Retry),
+    Cancel(Cancel),
+    Pause(Pause),
+    Resume(Resume),
+    Stats(Stats),
+    Completions(Completions),
+}
+
+/// A queue's name.
+pub(super) fn queue_name(text: &str) -> Result<String, crate::Error> {
+    check_queue(text).map(|()| text.to_owned())
+}
+
+/// A kind's name.
+pub(super) fn kind_name(text: &str) -> Result<String, crate::Error> {
+    check_kind(text).map(|()| text.to_owned())
+}
+
+/// A unique key.
+pub(super) fn unique_key(text: &str) -> Result<String, crate::Error> {
+    check_unique_key(text).map(|()| text.to_owned())
+}
+
+/// A time with its offset.
+pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
+    let time = DateTime::parse_from_rfc3339(text)
+        .map_err(|error| format!("{error}; write an RFC 3339 time such as 2030-01-31T09:00:00Z"))?
+        .to_utc();
+    Due::checked_at(time).map_err(|error| error.to_string())?;
+    Ok(time)
+}
+
+/// One of these states.
+pub(super) fn state_of(states: impl IntoIterator<Item = State>) -> impl TypedValueParser<Value = State> {
+    PossibleValuesParser::new(states.into_iter().map(State::as_str)).try_map(|name| name.parse::<State>())
+}

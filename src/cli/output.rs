@@ -1,0 +1,48 @@
+//! Standard output: data, and nothing but data.
+//!
+//! Promise: a reader that goes away (`worker list | head -1`) ends the command quietly and
+//! well; any other fault of standard output is a failure.
+
+use std::io::{self, BufWriter, Stdout, Write};
+
+use super::failure::Failure;
+
+pub(super) struct Output {
+    stdout: BufWriter<Stdout>,
+    gone: bool,
+}
+
+impl Output {
+    pub fn new() -> Self {
+        Self { stdout: BufWriter::new(io::stdout()), gone: false }
+    }
+
+    /// One line.
+    pub fn line(&mut self, text: &str) -> Result<(), Failure> {
+        self.write(|out| writeln!(out, "{text}"))
+    }
+
+    /// Hands on what is held back.
+    pub fn flush(&mut self) -> Result<(), Failure> {
+        self.write(Write::flush)
+    }
+
+    /// Whether nobody reads any more, so that more data is work for nothing.
+    pub fn is_gone(&self) -> bool {
+        self.gone
+    }
+
+    fn write(&mut self, act: impl FnOnce(&mut BufWriter<Stdout>) -> io::Result<()>) -> Result<(), Failure> {
+        if self.gone {
+            return Ok(());
+        }
+        match act(&mut self.stdout) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                self.gone = true;
+                Ok(())
+            }
+            Err(error) => Err(Failure::Failed(format!("standard output: {error}"))),
+            Ok(()) => Ok(()),
+        }
+    }
+}

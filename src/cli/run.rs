@@ -1,0 +1,95 @@
+//! `worker run`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use clap::Args;
+use clap::builder::BoolishValueParser;
+
+use super::duration::between;
+use super::failure::Failure;
+use super::migrate::{self, SETS};
+use super::queues::Queues;
+use super::{connection, exit};
+use crate::app::{self, App, ObjectStore, ObjectStoreConfig};
+use crate::web::health;
+use crate::{Database, Shutdown, Worker};
+
+const SECOND: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
+const WEEK: Duration = Duration::from_hours(7 * 24);
+
+/// Claims and runs jobs until SIGINT or SIGTERM.
+///
+/// The first signal stops the claiming and lets running jobs end within the shutdown timeout; a
+/// second one cuts them off at once. Jobs cut off go back unspent. Exit status 0 when all running
+/// jobs ended in time, 1 when some were cut off.
+#[derive(Debug, Args)]
+pub(super) struct Run {
+    /// Queues to serve, each with how many jobs at once (1 to 10000, 100 unless said).
+    #[arg(long, value_name = "NAME[:CONCURRENCY],…", env = "WORKER_QUEUES", default_value = "default:100")]
+    queues: Queues,
+    /// How often to look for jobs without being told, 10ms to 1h.
+    #[arg(long, value_name = "DURATION", env = "WORKER_POLL_INTERVAL", default_value = "1s",
+          value_parser = between(SECOND / 100, HOUR))]
+    poll_interval: Duration,
+    /// Do not LISTEN: only poll.
+    #[arg(long, env = "WORKER_NO_LISTEN", value_parser = BoolishValueParser::new())]
+    no_listen: bool,
+    /// Without a heartbeat for so long this worker is given up and its jobs run elsewhere, 2s to 1h.
+    #[arg(long, value_name = "DURATION", env = "WORKER_LEASE", default_value = "15s",
+          value_parser = between(2 * SECOND, HOUR))]
+    lease: Duration,
+    /// How often the `heartbeat` job runs, once for the whole fleet, 100ms to 7days.
+    #[arg(long, value_name = "DURATION", env = "WORKER_HEARTBEAT_INTERVAL", default_value = "60s",
+          value_parser = between(SECOND / 10, WEEK))]
+    heartbeat_interval: Duration,
+    /// Bring the schema up to date first.
+    #[arg(long, env = "WORKER_MIGRATE", value_parser = BoolishValueParser::new())]
+    migrate: bool,
+    /// How long running jobs may take to end once a signal has come, 0s to 1h.
+    #[arg(long, value_name = "DURATION", env = "WORKER_SHUTDOWN_TIMEOUT", default_value = "10s",
+          value_parser = between(Duration::ZERO, HOUR))]
+    shutdown_timeout: Duration,
+    /// Serve /healthz, /readyz and /metrics here, such as 127.0.0.1:9090 [default: off]
+    #[arg(long, value_name = "ADDR", env = "WORKER_HEALTH")]
+    health: Option<SocketAddr>,
+}
+
+impl Run {
+    /// Runs until `shutdown`; the exit status is returned.
+    pub async fn execute(self, shutdown: Shutdown) -> Result<u8, Failure> {
+        let database = connection::database()?;
+        let object_store = ObjectStoreConfig::from_env().map_err(|error| Failure::Failed(error.to_string()))?;
+        let state = App { object_store: ObjectStore::new(object_store) };
+        tokio::select! {
+            ready = self.ready_schema(&database) => ready?,
+            // A signal before the first claim: nothing runs, so all has drained.
+            () = shutdown.begun() => return Ok(exit::DONE),
+        }
+        let health_database = database.clone();
+        let mut worker = Worker::new(database, state)
+            .poll_interval(self.poll_interval)
+            .listen(!self.no_listen)
+            .lease(self.lease)
+            .shutdown_timeout(self.shutdown_timeout);
+        for queue in &self.queues.0 {
+            worker = worker.queue(&queue.name, queue.concurrency);
+        }
+        let worker = app::register(worker, self.heartbeat_interval);
+        if let Some(addr) = self.health {
+            health::serve(addr, health_database, Some(worker.metrics()), shutdown.clone()).await.map_err(|error| {
+                Failure::Failed(format!("--health: cannot listen on {addr}: {error}; choose another"))
+            })?;
+        }
+        let summary = worker.run(shutdown).await?;
+        Ok(if summary.abandoned == 0 { exit::DONE } else { exit::FAILED })
+    }
+
+    async fn ready_schema(&self, database: &Database) -> Result<(), Failure> {
+        if self.migrate {
+            return migrate::migrate(database).await;
+        }
+        Ok(database.require_schema(&SETS).await?)
+    }
+}

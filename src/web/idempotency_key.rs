@@ -1,0 +1,62 @@
+//! The header `Idempotency-Key`: the same key gives the same answer.
+
+use axum::extract::OptionalFromRequestParts;
+use axum::http::header::RETRY_AFTER;
+use axum::http::request::Parts;
+use axum::http::{HeaderValue, StatusCode};
+
+use super::jobs;
+use super::problem::Problem;
+use crate::app::idempotency::{self, Reservation};
+use crate::{Database, Error, JobId, NewJob};
+
+const HEADER: &str = "Idempotency-Key";
+/// The longest key, in characters.
+const MAX_CHARS: usize = 255;
+
+/// A key that the client chose for its request.
+pub(crate) struct IdempotencyKey(String);
+
+impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Problem> {
+        let mut given = parts.headers.get_all(HEADER).iter();
+        let Some(key) = given.next() else { return Ok(None) };
+        if given.next().is_some() {
+            return Err(Problem::invalid(HEADER, "is given twice"));
+        }
+        let key = key.as_bytes();
+        if !(1..=MAX_CHARS).contains(&key.len()) || !key.iter().all(u8::is_ascii_graphic) {
+            return Err(Problem::invalid(HEADER, format!("must be 1 to {MAX_CHARS} visible ASCII characters")));
+        }
+        Ok(Some(Self(String::from_utf8_lossy(key).into_owned())))
+    }
+}
+
+impl IdempotencyKey {
+    /// Adds the job unless the same request has been answered within 24 h; then gives that answer.
+    pub async fn once(&self, database: &Database, request: &[u8], job: &NewJob) -> Result<(JobId, String), Problem> {
+        let mut client = database.client().await?;
+        let tx = idempotency::begin(&mut client).await?;
+        match idempotency::reserve(&tx, &self.0, request).await? {
+            Reservation::New => {
+                let (id, response) = jobs::add(&tx, job).await?;
+                idempotency::record(&tx, &self.0, id, &response).await?;
+                tx.commit().await.map_err(Error::from)?;
+                Ok((id, response))
+            }
+            Reservation::Repeated { job_id, response } => Ok((job_id, response)),
+            Reservation::Different => {
+                let detail = format!("{HEADER} was used for a request with another body: choose a new key");
+                Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_field(HEADER))
+            }
+            Reservation::Busy => {
+                let detail = format!("a request with the same {HEADER} is still being handled: try again");
+                Err(Problem::new(StatusCode::CONFLICT, detail)
+                    .with_field(HEADER)
+                    .header(RETRY_AFTER, HeaderValue::from_static("1")))
+            }
+        }
+    }
+}

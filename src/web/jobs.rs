@@ -1,0 +1,184 @@
+//! Jobs over HTTP: add, look, page, retry, cancel.
+//!
+//! Promises: an answer to `POST /jobs` means that job and notification are committed; bad input
+//! is refused before any SQL is sent; a page is bounded in rows and in bytes.
+
+use std::sync::Arc;
+
+use axum::extract::{RawQuery, State};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
+use serde::Serialize;
+
+use super::Web;
+use super::answer::{created, ok, text_of};
+use super::body::JsonBody;
+use super::fields::{Fields, missing};
+use super::idempotency_key::IdempotencyKey;
+use super::parameters::{PathParameters, QueryParameters};
+use super::problem::Problem;
+use crate::database::Queryable;
+use crate::enqueue::enqueue_new;
+use crate::job::{check_kind, check_queue};
+use crate::operate::{self, ListFilter};
+use crate::{Args, Error, JobId, JobRecord, NewJob, Priority, State as JobState};
+
+const FIELDS: &[&str] = &["kind", "args", "queue", "priority", "run_at", "max_attempts", "unique_key"];
+const FILTERS: &[&str] = &["state", "kind", "queue", "limit", "after"];
+
+/// The most jobs on a page.
+const MAX_PAGE: u32 = 1000;
+/// A page ends once its args and errors are this large, in bytes; jobs of 1 MiB are allowed.
+const PAGE_BYTES: usize = 8 * 1024 * 1024;
+/// How many jobs are read at once, which bounds what a page may overshoot by.
+const READ_AT_ONCE: u32 = 25;
+
+pub(super) async fn create(
+    State(web): State<Arc<Web>>,
+    key: Option<IdempotencyKey>,
+    JsonBody(body): JsonBody,
+) -> Result<Response, Problem> {
+    let job = new_job(&body)?;
+    let (id, response) = if let Some(key) = key {
+        key.once(&web.database, &body, &job).await?
+    } else {
+        add(&web.database.client().await?, &job).await?
+    };
+    created(&format!("/jobs/{id}"), response)
+}
+
+/// Adds the job and reads it back as JSON.
+pub(super) async fn add(client: &impl Queryable, job: &NewJob) -> Result<(JobId, String), Problem> {
+    let id = enqueue_new(client, job).await?;
+    let record = operate::find(client, id).await?.ok_or(Error::NotFound(id))?;
+    Ok((id, text_of(&record)?))
+}
+
+fn new_job(body: &[u8]) -> Result<NewJob, Problem> {
+    let mut fields = Fields::parse(body, FIELDS)?;
+    let kind = fields.text("kind")?.ok_or_else(|| missing("kind"))?;
+    let args = match fields.any("args")? {
+        Some(args) => Args::of(&args)?,
+        None => Args::default(),
+    };
+    let mut job = NewJob::new(&kind, args)?;
+    if let Some(queue) = fields.text("queue")? {
+        job = job.queue(&queue)?;
+    }
+    if let Some(priority) = fields.integer("priority")? {
+        job = job.priority(Priority::try_from(priority)?);
+    }
+    if let Some(text) = fields.text("run_at")? {
+        let run_at = DateTime::parse_from_rfc3339(&text).map_err(|error| {
+            Problem::invalid("run_at", format!("is {text:?}, no time such as 2030-01-31T12:00:00Z: {error}"))
+        })?;
+        job = job.run_at(run_at.with_timezone(&Utc))?;
+    }
+    if let Some(attempts) = fields.integer("max_attempts")? {
+        // What does not fit is out of range too, and is refused as the nearest number would be.
+        let attempts = u32::try_from(attempts).unwrap_or(if attempts < 0 { 0 } else { u32::MAX });
+        job = job.limit_attempts(attempts)?;
+    }
+    if let Some(key) = fields.text("unique_key")? {
+        job = job.unique_key(&key)?;
+    }
+    Ok(job)
+}
+
+pub(super) async fn show(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
+    let id = job_id(path)?;
+    let client = web.database.client().await?;
+    let job = operate::find(&client, id).await?.ok_or(Error::NotFound(id))?;
+    ok(&job)
+}
+
+pub(super) async fn retry(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
+    let id = job_id(path)?;
+    ok(&operate::retry(&web.database.client().await?, id).await?)
+}
+
+pub(super) async fn cancel(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
+    let id = job_id(path)?;
+    ok(&operate::cancel(&web.database.client().await?, id).await?)
+}
+
+fn job_id(mut path: PathParameters) -> Result<JobId, Problem> {
+    path.parsed("id", "the number of a job")
+}
+
+/// One page: the newest jobs first, and where the next page begins.
+#[derive(Serialize)]
+struct Page {
+    jobs: Vec<JobRecord>,
+    next: Option<String>,
+}
+
+pub(super) async fn list(State(web): State<Arc<Web>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    let filter = filter(query.as_deref())?;
+    let client = web.database.client().await?;
+    ok(&page(&client, filter).await?)
+}
+
+fn filter(query: Option<&str>) -> Result<ListFilter, Problem> {
+    let mut query = QueryParameters::parse(query, FILTERS)?;
+    let state = query.text("state").map(|state| state.parse::<JobState>()).transpose()?;
+    let (kind, queue) = (query.text("kind"), query.text("queue"));
+    kind.as_deref().map(check_kind).transpose()?;
+    queue.as_deref().map(check_queue).transpose()?;
+    let after = query.parsed("after", "the \"next\" of a page")?;
+    let limit = query.parsed("limit", "a number")?.unwrap_or(ListFilter::default().limit);
+    if !(1..=MAX_PAGE).contains(&limit) {
+        return Err(Problem::invalid("limit", format!("is {limit}, not 1 to {MAX_PAGE}")));
+    }
+    Ok(ListFilter { state, kind, queue, after, limit })
+}
+
+/// Reads in portions until the page is full, in rows or in bytes. A page that was cut short by its
+/// bytes has a `next` all the same.
+async fn page(client: &impl Queryable, filter: ListFilter) -> Result<Page, Problem> {
+    let wanted = filter.limit as usize;
+    let mut portion = filter;
+    let (mut jobs, mut bytes) = (Vec::<JobRecord>::new(), 0);
+    loop {
+        // One more than wanted tells whether there is a next page.
+        let missing = u32::try_from(wanted + 1 - jobs.len()).unwrap_or(READ_AT_ONCE);
+        portion.limit = missing.min(READ_AT_ONCE);
+        let read = operate::list(client, &portion).await?;
+        let exhausted = read.len() < portion.limit as usize;
+        for job in read {
+            if jobs.len() == wanted || bytes >= PAGE_BYTES {
+                let next = jobs.last().map(|last| last.id.to_string());
+                return Ok(Page { jobs, next });
+            }
+            bytes += job.args.get().len() + job.errors.get().len();
+            jobs.push(job);
+        }
+        if exhausted {
+            return Ok(Page { jobs, next: None });
+        }
+        portion.after = jobs.last().map(|last| last.id);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_body_with_every_field_becomes_a_job() -> Result<(), Problem> {
+        let job = new_job(
+            br#"{"kind": "k", "args": [1, null], "queue": "q", "priority": 4,
+                 "run_at": "2030-01-31T12:00:00+02:00", "max_attempts": 3, "unique_key": "u"}"#,
+        )?;
+        assert_eq!((job.kind.as_str(), job.queue.as_str(), job.args.as_str()), ("k", "q", "[1,null]"));
+        assert_eq!((job.priority, job.unique_key.as_deref()), (Priority::Idle, Some("u")));
+        Ok(())
+    }
+
+    #[test]
+    fn args_may_be_null_and_other_nulls_are_defaults() -> Result<(), Problem> {
+        let job = new_job(br#"{"kind": "k", "args": null, "queue": null, "priority": null, "run_at": null}"#)?;
+        assert_eq!((job.args.as_str(), job.queue.as_str()), ("null", "default"));
+        Ok(())
+    }
+}

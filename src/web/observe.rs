@@ -1,0 +1,52 @@
+//! What is told of each request: one log event, and the metrics.
+//!
+//! Promises: neither query nor headers are logged, they may hold secrets; a panic in a handler
+//! becomes an answer of 500.
+
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use super::metrics::HttpMetrics;
+use super::problem::Problem;
+
+/// Asked for every few seconds by machines: logged at the level `debug`.
+const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+
+pub(crate) async fn observe(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let path = request.uri().path().to_owned();
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let span = tracing::info_span!("request", %method, path);
+
+    // The handler's state is dropped with it, so that nothing half-changed is seen afterwards.
+    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let response = answered.unwrap_or_else(|panic| {
+        span.in_scope(|| tracing::error!(panic = panic_message(panic.as_ref()), "a handler panicked"));
+        Problem::internal().into_response()
+    });
+
+    let (latency, status) = (started.elapsed(), response.status().as_u16());
+    let latency_ms = u64::try_from(latency.as_millis()).unwrap_or(u64::MAX);
+    if PROBES.contains(&path.as_str()) {
+        tracing::debug!(%method, path, status, latency_ms, "request");
+    } else {
+        tracing::info!(%method, path, status, latency_ms, "request");
+    }
+    metrics.count(&method, matched.as_ref().map_or("unmatched", MatchedPath::as_str), status, latency);
+    response
+}
+
+fn panic_message(panic: &(dyn std::any::Any + Send)) -> &str {
+    panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message")
+}

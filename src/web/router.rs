@@ -1,0 +1,104 @@
+//! Which path leads where.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::{Next, from_fn, from_fn_with_state};
+use axum::response::Response;
+use axum::routing::{MethodRouter, get, post, put};
+
+use super::access::{Token, guard};
+use super::health::{self, Vitals};
+use super::metrics::HttpMetrics;
+use super::observe::observe;
+use super::problem::Problem;
+use super::{Web, files, jobs, openapi, queues, tablos};
+
+/// How long a request may take that moves no file.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+type Route = (&'static str, MethodRouter<Arc<Web>>);
+
+/// Requests that are over soon.
+fn short_routes() -> Vec<Route> {
+    vec![
+        ("/jobs", get(jobs::list).post(jobs::create)),
+        ("/jobs/{id}", get(jobs::show)),
+        ("/jobs/{id}/retry", post(jobs::retry)),
+        ("/jobs/{id}/cancel", post(jobs::cancel)),
+        ("/queues/{name}/pause", post(queues::pause)),
+        ("/queues/{name}/resume", post(queues::resume)),
+        ("/tablos", post(tablos::create)),
+        ("/tablos/{id}", get(tablos::show).delete(tablos::delete)),
+        ("/openapi.json", get(openapi::show)),
+    ]
+}
+
+/// Requests that take as long as a file does.
+fn long_routes() -> Vec<Route> {
+    vec![("/tablos/{id}/files/{name}", put(files::upload).get(files::download))]
+}
+
+/// The whole service.
+pub(super) fn whole(web: Arc<Web>, vitals: Arc<Vitals>, token: Option<Token>) -> Router {
+    let http = vitals.metrics.http();
+    let short = collected(short_routes()).layer(from_fn(in_time));
+    let routes = short.merge(collected(long_routes())).with_state(web).merge(health::routes(vitals));
+    dressed(routes, token, http)
+}
+
+fn collected(routes: Vec<Route>) -> Router<Arc<Web>> {
+    routes.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
+}
+
+/// Routes with what every request goes through.
+pub(super) fn dressed(routes: Router, token: Option<Token>, http: HttpMetrics) -> Router {
+    routes
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .layer(from_fn_with_state(token, guard))
+        .layer(from_fn_with_state(http, observe))
+}
+
+async fn in_time(request: Request, next: Next) -> Result<Response, Problem> {
+    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.map_err(|_| {
+        let limit_s = REQUEST_TIMEOUT.as_secs();
+        tracing::error!(limit_s, "request took too long");
+        Problem::unavailable(format!("the request was not done within {limit_s} s"))
+    })
+}
+
+async fn unknown_path(uri: Uri) -> Problem {
+    Problem::not_found(format!("there is nothing at {}: /openapi.json lists what there is", uri.path()))
+}
+
+/// The header `Allow` is added by axum.
+async fn wrong_method(method: Method, uri: Uri) -> Problem {
+    let detail = format!("{method} is not possible on {}: see the header Allow", uri.path());
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn the_description_has_every_path_and_no_other() -> Result<(), Box<dyn std::error::Error>> {
+        let description: serde_json::Value = serde_json::from_str(openapi::TEXT)?;
+        let described: BTreeSet<&str> =
+            description["paths"].as_object().into_iter().flatten().map(|(path, _)| path.as_str()).collect();
+        let routed: BTreeSet<&str> = short_routes()
+            .iter()
+            .chain(&long_routes())
+            .map(|(path, _)| *path)
+            .chain(["/healthz", "/readyz", "/metrics"])
+            .collect();
+        assert_eq!(described, routed);
+        Ok(())
+    }
+}

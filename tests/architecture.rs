@@ -1,0 +1,61 @@
+//! The rules of the house that a compiler does not check.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+fn sources(folder: &str) -> Vec<(PathBuf, String)> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let text = fs::read_to_string(&path).expect("text");
+                found.push((path, text));
+            }
+        }
+    }
+    assert!(!found.is_empty(), "{folder} is empty");
+    found
+}
+
+#[test]
+fn the_queue_knows_nothing_of_app_web_and_command_line() {
+    for room in ["src/job", "src/enqueue", "src/store", "src/database", "src/worker", "src/operate"] {
+        for (path, text) in sources(room) {
+            for other in ["crate::app", "crate::web", "crate::cli", "aws_", "axum", "clap"] {
+                assert!(!text.contains(other), "{} names {other}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn only_the_stores_run_the_statements_and_each_statement_is_run() {
+    let statements = sources("sql/queries");
+    let rust = sources("src");
+    for (path, text) in &rust {
+        if !path.to_string_lossy().contains("/store/") {
+            assert!(!text.contains("sql!("), "{} runs SQL", path.display());
+        }
+    }
+    let stores: String = rust.iter().map(|(_, text)| text.as_str()).collect();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/queries");
+    for (path, _) in statements {
+        let name = path.strip_prefix(&root).expect("below").with_extension("");
+        let (whole, last) = (name.to_string_lossy(), name.file_name().expect("a name").to_string_lossy());
+        let named = [format!("sql!(\"{whole}\")"), format!("sql!(\"{last}\")")];
+        assert!(named.iter().any(|call| stores.contains(call)), "{whole}.sql is run by nobody");
+    }
+}
+
+#[test]
+fn no_file_of_code_is_over_four_hundred_lines() {
+    let rust = sources("src").into_iter().filter(|(path, _)| path.extension().is_some_and(|end| end == "rs"));
+    for (path, text) in rust {
+        let lines = text.lines().count();
+        assert!(lines <= 400, "{}: {lines} lines, one concept a file", path.display());
+    }
+}
