@@ -1,0 +1,95 @@
+//! What a worker costs that has nothing to do.
+
+mod support;
+
+use std::time::{Duration, Instant};
+
+use futures_util::future::poll_fn;
+use support::command;
+use support::database::TestDatabase;
+use support::process::Process;
+use support::wait::within;
+use tokio::sync::mpsc;
+use tokio_postgres::{AsyncMessage, Client, NoTls};
+
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_idle_worker_writes_nothing_but_its_heartbeat_and_sends_few_queries() {
+    let db = TestDatabase::new().await;
+    let worker = Process::spawn(&mut command::worker(&db.url, ["run", "--heartbeat-interval", "1h"]));
+    let ready = worker.wait_for_event("worker ready", SOON).await;
+    worker.wait_for_event("worker heartbeat", SOON).await;
+    let id = ready["worker_id"].as_str().expect("an id").replace('-', "");
+
+    // Each renewal of the lease is heard, so that waiting for it costs no query.
+    let (client, mut renewals) = listen(&db.url, &format!("postrider_ping_{id}")).await;
+    let mut renewed = async || within("a renewal of the lease", SOON, renewals.recv()).await;
+    // The figures come late: they are complete once they tell of the job's end.
+    let told = async {
+        while !Figures::tell_of_a_job(&client).await {
+            renewed().await;
+        }
+    };
+    within("the figures tell of the first job", 2 * SOON, told).await;
+    renewed().await;
+    let (before, began) = (Figures::read(&client).await, Instant::now());
+    renewed().await;
+    renewed().await;
+    let (after, took) = (Figures::read(&client).await, began.elapsed());
+
+    assert_eq!(after.writes, before.writes, "rows written outside of the lease");
+    let per_second = (after.transactions - before.transactions) as f64 / took.as_secs_f64();
+    println!("{per_second:.1} transactions a second");
+    // The database tells of some a few seconds late, so a little more than the four of the design.
+    assert!(per_second < 5.0, "{per_second:.1} transactions a second");
+}
+
+struct Figures {
+    transactions: i64,
+    /// Rows inserted, updated or deleted in any table but `worker`.
+    writes: i64,
+}
+
+impl Figures {
+    async fn tell_of_a_job(client: &Client) -> bool {
+        let row = client
+            .query_one(
+                "SELECT coalesce(sum(n_tup_del) FILTER (WHERE relname = 'job'), 0) > 0
+                    AND coalesce(sum(n_tup_ins) FILTER (WHERE relname ~ '^job_history_'), 0) > 0
+                 FROM pg_stat_user_tables",
+                &[],
+            )
+            .await
+            .unwrap();
+        row.get(0)
+    }
+
+    async fn read(client: &Client) -> Self {
+        let row = client
+            .query_one(
+                "SELECT (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()),
+                        (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables
+                         WHERE relname <> 'worker')",
+                &[],
+            )
+            .await
+            .unwrap();
+        Self { transactions: row.get(0), writes: row.get(1) }
+    }
+}
+
+/// A connection that hears the channel.
+async fn listen(url: &str, channel: &str) -> (Client, mpsc::UnboundedReceiver<()>) {
+    let (client, mut connection) = tokio_postgres::connect(url, NoTls).await.unwrap();
+    let (hear, heard) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(Ok(message)) = poll_fn(|cx| connection.poll_message(cx)).await {
+            if matches!(message, AsyncMessage::Notification(_)) {
+                let _ = hear.send(());
+            }
+        }
+    });
+    client.batch_execute(&format!("LISTEN {channel}")).await.unwrap();
+    (client, heard)
+}
