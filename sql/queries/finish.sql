@@ -7,7 +7,7 @@ WITH outcome AS (
 finished AS (
     DELETE FROM postrider.job AS j
     USING outcome AS o
-    WHERE j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
+    WHERE j.id = ANY ($1) AND j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
     RETURNING j.*, o.state, o.retention_seconds, o.error, o.trace
 )
 INSERT INTO postrider.job_history (

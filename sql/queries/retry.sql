@@ -9,5 +9,5 @@ SET running = false,
     errors = postrider.append_error(j.errors, j.attempt, o.error, o.trace)
 FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::bigint[], $5::text[], $6::text[])
     AS o (id, claim, worker, delay_ms, error, trace)
-WHERE j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
+WHERE j.id = ANY ($1) AND j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
 RETURNING j.id, j.run_at

@@ -7,5 +7,5 @@ SET running = false,
                   THEN clock_timestamp() + make_interval(secs => o.delay_ms / 1000.0)
                   ELSE clock_timestamp() END
 FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::bigint[]) AS o (id, claim, worker, delay_ms)
-WHERE j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
+WHERE j.id = ANY ($1) AND j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
 RETURNING j.id, j.run_at
