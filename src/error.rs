@@ -69,6 +69,9 @@ pub enum Error {
     /// The database did not answer within a limit, in milliseconds.
     #[error("the database did not answer within {0} ms")]
     TimedOut(u64),
+    /// A part of the worker panicked, and the worker has stopped. A defect: the log has its trace.
+    #[error("a part of the worker panicked; its log says which")]
+    Broken,
     /// The database refused or failed a statement.
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),

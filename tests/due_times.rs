@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use postrider::{Context, Job, JobError, NewJob, enqueue, enqueue_many};
+use postrider::{Context, JobError, NewJob, enqueue, enqueue_many};
 use support::database::TestDatabase;
 use support::rows::workers_listen;
 use support::worker::{Starts, Task, TestWorker, task};

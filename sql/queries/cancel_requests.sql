@@ -1,3 +1,3 @@
 -- Which of the running jobs $1 somebody asked to cancel.
-SELECT id, claim FROM postrider.job
+SELECT id FROM postrider.job
 WHERE id = ANY ($1::bigint[]) AND running AND attempted_by = $2 AND cancel_requested_at IS NOT NULL

@@ -10,12 +10,12 @@ lost AS MATERIALIZED (
 returned AS (
     UPDATE postrider.job AS j
     SET running = false, failed_at = now(), losses = least(j.losses + 1, 32000),
-        run_at = CASE WHEN j.losses = 0 THEN j.run_at
+        run_at = CASE WHEN j.losses = 0 OR j.cancel_requested_at IS NOT NULL THEN j.run_at
                       ELSE now() + make_interval(secs => least(power(j.attempt, 4), 86400)) END,
         errors = postrider.append_error(j.errors, j.attempt, 'attempt lost: worker ' || j.attempted_by || ' died', NULL)
     FROM lost
     WHERE j.id = lost.id AND j.attempt < j.max_attempts
-    RETURNING j.id, j.kind, j.attempt, j.queue, j.run_at
+    RETURNING j.id, j.kind, j.attempt, j.max_attempts, j.queue, j.run_at
 ),
 spent AS (
     DELETE FROM postrider.job AS j USING lost
@@ -31,8 +31,8 @@ discarded AS (
            postrider.append_error(errors, attempt, 'attempt lost: worker ' || attempted_by || ' died', NULL),
            unique_key
     FROM spent
-    RETURNING id, kind, attempt
+    RETURNING id, kind, attempt, max_attempts
 )
-SELECT id, kind, attempt, false AS discarded, postrider.announce(queue, run_at) AS announced FROM returned
+SELECT id, kind, attempt, max_attempts, false AS discarded, postrider.announce(queue, run_at) AS announced FROM returned
 UNION ALL
-SELECT id, kind, attempt, true, false FROM discarded
+SELECT id, kind, attempt, max_attempts, true, false FROM discarded

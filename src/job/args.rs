@@ -60,6 +60,13 @@ impl Args {
             return Err(too_large(text.len()));
         }
         let scan = Scan::of(&text);
+        let as_stored = text.len().saturating_add(scan.zeros);
+        if as_stored > MAX_ARGS_BYTES {
+            return Err(Error::invalid(
+                "args",
+                format!("is {as_stored} bytes with its exponents written out, more than {MAX_ARGS_BYTES}"),
+            ));
+        }
         if scan.has_nul {
             return Err(Error::invalid("args", "holds a NUL character (\\u0000), which Postgres cannot store"));
         }
@@ -84,11 +91,14 @@ fn too_large(len: usize) -> Error {
 struct Scan {
     has_nul: bool,
     depth: usize,
+    /// How many digits the exponents of its numbers stand for: Postgres writes them out, 309 bytes
+    /// for `1e308`.
+    zeros: usize,
 }
 
 impl Scan {
     fn of(text: &str) -> Self {
-        let (mut has_nul, mut depth, mut deepest, mut in_string) = (false, 0_usize, 0, false);
+        let (mut has_nul, mut depth, mut deepest, mut zeros, mut in_string) = (false, 0_usize, 0, 0_usize, false);
         let bytes = text.as_bytes();
         let mut at = 0;
         while at < bytes.len() {
@@ -105,11 +115,19 @@ impl Scan {
                     deepest = deepest.max(depth);
                 }
                 b'}' | b']' if !in_string => depth -= 1,
+                // Not the `e` of `true`, which follows a letter.
+                b'e' | b'E' if !in_string && at > 0 && bytes[at - 1].is_ascii_digit() => {
+                    let digits = bytes[at + 1..].iter().skip_while(|b| matches!(b, b'+' | b'-'));
+                    let exponent = digits
+                        .take_while(|b| b.is_ascii_digit())
+                        .fold(0_usize, |sum, b| sum.saturating_mul(10).saturating_add(usize::from(b - b'0')));
+                    zeros = zeros.saturating_add(exponent);
+                }
                 _ => {}
             }
             at += 1;
         }
-        Self { has_nul, depth: deepest }
+        Self { has_nul, depth: deepest, zeros }
     }
 }
 
@@ -171,6 +189,13 @@ mod tests {
         assert!(Args::parse("1e400").is_err());
         assert!(Args::parse(&"[".repeat(10_000)).is_err());
         assert!(Args::parse(&("[".repeat(10_000) + &"]".repeat(10_000))).is_err());
+    }
+
+    #[test]
+    fn exponents_count_as_postgres_writes_them_out() {
+        assert!(Args::of(&vec![1e300; 3_000]).is_ok());
+        assert!(Args::of(&vec![1e300; 4_000]).is_err());
+        assert!(Args::of(&vec![true; 4_000]).is_ok());
     }
 
     #[test]

@@ -43,8 +43,15 @@ pub async fn retry_failed(client: &impl Queryable, id: JobId) -> Result<bool, Er
 pub async fn cancel(client: &impl Queryable, id: JobId) -> Result<JobRecord, Error> {
     let retention = Retention::default().cancelled_seconds();
     for _ in 0..LOOKS {
-        let found = store::control::cancel_waiting(client.raw(), id, retention).await?
-            || store::control::cancel_running(client.raw(), id).await?;
+        let waiting = match store::control::cancel_waiting(client.raw(), id, retention).await {
+            // No worker has run for so long that the history has no partition for today.
+            Err(error) if error.sqlstate() == Some(store::history::NO_PARTITION) => {
+                store::history::make_partition_for(client.raw(), retention).await?;
+                continue;
+            }
+            waiting => waiting?,
+        };
+        let found = waiting || store::control::cancel_running(client.raw(), id).await?;
         let job = store::lookup::find_job(client.raw(), id).await?.ok_or(Error::NotFound(id))?;
         if found {
             return Ok(job);

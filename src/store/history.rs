@@ -1,11 +1,14 @@
 //! Partitions of the history: made ahead, dropped when over.
 
 use chrono::NaiveDate;
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, GenericClient};
 
 use super::sql;
 use crate::{Database, Error};
+
+/// The SQLSTATE of a row that no partition takes.
+pub(crate) const NO_PARTITION: &str = "23514";
 
 /// A partition whose day is over.
 pub(crate) struct ExpiredPartition {
@@ -42,9 +45,9 @@ pub(crate) async fn make_partition(database: &Database, day: NaiveDate) -> Resul
 }
 
 /// The partition of jobs that finish now and are kept for so long.
-pub(crate) async fn make_partition_for(database: &Database, retention_seconds: i64) -> Result<(), Error> {
+pub(crate) async fn make_partition_for(client: &impl GenericClient, retention_seconds: i64) -> Result<(), Error> {
     let params = [(&retention_seconds as _, Type::INT8)];
-    database.client().await?.query_typed(sql!("make_history_partition_for"), &params).await?;
+    client.query_typed(sql!("make_history_partition_for"), &params).await?;
     Ok(())
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct Rescued {
     pub id: JobId,
     pub kind: String,
     pub attempt: i32,
+    pub max_attempts: i32,
     pub discarded: bool,
     pub worker: Option<Uuid>,
 }
@@ -142,6 +143,7 @@ pub(crate) async fn rescue_worker(
                 id: row.try_get("id")?,
                 kind: row.try_get("kind")?,
                 attempt: row.try_get("attempt")?,
+                max_attempts: row.try_get("max_attempts")?,
                 discarded: row.try_get("discarded")?,
                 worker: Some(worker),
             })
@@ -158,6 +160,7 @@ pub(crate) async fn rescue_strays(database: &Database) -> Result<Vec<Rescued>, E
                 id: row.try_get("id")?,
                 kind: row.try_get("kind")?,
                 attempt: row.try_get("attempt")?,
+                max_attempts: row.try_get("max_attempts")?,
                 discarded: false,
                 worker: row.try_get("attempted_by")?,
             })

@@ -189,9 +189,9 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     async fn claim(&mut self, wanted: &[(usize, usize)]) -> Result<Claimed, Error> {
         let session = match self.session.take() {
             Some(session) if !session.is_closed() => session,
-            _ => claim::open_session(&self.shared.database, self.shared.is_direct()).await?,
+            _ => within(CLAIM_TIMEOUT, claim::open_session(&self.shared.database, self.shared.is_direct())).await?,
         };
-        self.give_back_unseen(&session).await?;
+        self.give_back_unseen(&session).await;
         let queues: Vec<&str> = wanted.iter().map(|(number, _)| &*self.shared.settings.queues[*number].name).collect();
         #[allow(clippy::cast_possible_wrap)] // at most 10,000
         let free: Vec<i64> = wanted.iter().map(|(_, free)| *free as i64).collect();
@@ -205,26 +205,38 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 Ok(claimed)
             }
             Err(error) => {
-                self.unseen = Some((now + UNSEEN_FOR, now));
+                // What the server has answered with an error has claimed nothing.
+                if error.sqlstate().is_none() {
+                    self.unseen = Some((now + UNSEEN_FOR, now));
+                }
                 Err(error)
             }
         }
     }
 
     /// After a claim without an answer: the database may hold jobs for this worker that it never
-    /// saw.
-    async fn give_back_unseen(&mut self, session: &Session) -> Result<(), Error> {
-        let Some((until, next)) = self.unseen else { return Ok(()) };
+    /// saw. It reads the whole table; where that takes too long it is tried again beside the claims,
+    /// which go on.
+    async fn give_back_unseen(&mut self, session: &Session) {
+        let Some((until, next)) = self.unseen else { return };
         if Instant::now() < next {
-            return Ok(());
+            return;
         }
         let held = self.shared.held.ids();
-        let count = claim::give_back_unheld(session, self.shared.lease.worker_id(), &held).await?;
-        if count > 0 {
-            tracing::warn!(count, "gave back jobs whose claim was never answered");
-        }
-        self.unseen = (Instant::now() < until).then(|| (until, Instant::now() + UNSEEN_LOOK));
-        Ok(())
+        let given_back = claim::give_back_unheld(session, self.shared.lease.worker_id(), &held);
+        let is_over = match within(CLAIM_TIMEOUT, given_back).await {
+            Ok(count) => {
+                if count > 0 {
+                    tracing::warn!(count, "gave back jobs whose claim was never answered");
+                }
+                Instant::now() >= until
+            }
+            Err(error) => {
+                tracing::warn!(%error, "jobs of a claim without an answer could not be given back; trying again");
+                false
+            }
+        };
+        self.unseen = (!is_over).then(|| (until, Instant::now() + UNSEEN_LOOK));
     }
 
     /// As [`Self::give_back_unseen`], on a new connection.
@@ -254,7 +266,9 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         for job in claimed.jobs {
             let Some(queue) = self.shared.queue_number(&job.queue) else { continue };
             counts[queue] += 1;
-            if shutdown.has_begun() {
+            // Under a former id the job belongs to the others already, or soon will.
+            let is_ours = claimed.worker == self.shared.lease.worker_id() && self.shared.lease.is_fresh();
+            if shutdown.has_begun() || !is_ours {
                 self.executor.give_back(queue, &job, claimed.worker).await;
             } else {
                 self.executor.start(queue, job, claimed.worker);

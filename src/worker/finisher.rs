@@ -30,8 +30,6 @@ const MAX_BATCH: usize = 1_000;
 pub(super) const MAX_WAITING: usize = 2_000;
 /// The server gives a statement up after 10 s.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(12);
-/// No partition of the history takes the row.
-const CHECK_VIOLATION: &str = "23514";
 
 pub(super) struct Finisher {
     shared: Arc<Shared>,
@@ -124,7 +122,7 @@ impl Finisher {
                 }
                 Err(error) => error,
             };
-            if error.sqlstate() == Some(CHECK_VIOLATION) && !made_partitions {
+            if error.sqlstate() == Some(history::NO_PARTITION) && !made_partitions {
                 self.make_partitions().await;
                 made_partitions = true;
                 continue;
@@ -134,7 +132,7 @@ impl Finisher {
             }
             self.session = None;
             // A lost answer may hide a success: what is then missing was recorded, not refused.
-            repeated = true;
+            repeated |= error.sqlstate().is_none() && !matches!(error, Error::Connect(_));
             tracing::warn!(%error, outcomes = part.len(), "outcomes not recorded; trying again");
             tokio::select! {
                 () = self.cutoff.cancelled() => {
@@ -174,7 +172,7 @@ impl Finisher {
     async fn write(&mut self, part: &[Ended]) -> Result<Recorded, Error> {
         let session = match self.session.take() {
             Some(session) if !session.is_closed() => session,
-            _ => finish::open_session(&self.shared.database, self.shared.is_direct()).await?,
+            _ => within(WRITE_TIMEOUT, finish::open_session(&self.shared.database, self.shared.is_direct())).await?,
         };
         let recorded = within(WRITE_TIMEOUT, self.write_to(&session, part)).await?;
         self.session = Some(session);
@@ -236,7 +234,11 @@ impl Finisher {
     async fn make_partitions(&self) {
         let retention = &self.shared.settings.retention;
         for seconds in [retention.completed_seconds(), retention.cancelled_seconds(), retention.discarded_seconds()] {
-            if let Err(error) = history::make_partition_for(&self.shared.database, seconds).await {
+            let made = async {
+                let client = self.shared.database.client().await?;
+                history::make_partition_for(&**client, seconds).await
+            };
+            if let Err(error) = within(WRITE_TIMEOUT, made).await {
                 tracing::warn!(%error, "history partition not made");
             }
         }

@@ -133,10 +133,13 @@ pub(super) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
                 reconnect.reset();
                 shared.settings.heartbeat_interval()
             }
-            Ok(false) => {
-                start_anew(&shared).await;
-                Duration::ZERO
-            }
+            Ok(false) => match start_anew(&shared).await {
+                Ok(()) => Duration::ZERO,
+                Err(error) => {
+                    tracing::warn!(%error, "worker was given up by the others and could not register anew; trying again");
+                    reconnect.next_delay()
+                }
+            },
             Err(error) => {
                 tracing::warn!(%error, "heartbeat failed; trying again");
                 reconnect.next_delay()
@@ -170,24 +173,21 @@ async fn beat(shared: &Shared, session: &mut Option<Session>) -> Result<bool, Er
 
 /// The worker was given up: its jobs belong to others now. It stops running them and goes on under
 /// a new id.
-async fn start_anew(shared: &Shared) {
-    let before = shared.lease.worker_id();
+async fn start_anew(shared: &Shared) -> Result<(), Error> {
+    shared.lease.holds_lock.store(false, Ordering::Release);
+    // First the new identity, then the jobs of all former ones: a claim that is answered in between
+    // finds that it was made under another.
+    let before = shared.lease.identity.send_replace(Identity::fresh()).worker_id;
+    let worker_id = shared.lease.worker_id();
     for held in shared.held.all() {
-        if held.fence().worker == before {
+        if held.fence().worker != worker_id {
             held.stop(StopReason::Lost);
         }
     }
-    shared.lease.holds_lock.store(false, Ordering::Release);
-    shared.lease.identity.send_replace(Identity::fresh());
-    let worker_id = shared.lease.worker_id();
-    match register(shared).await {
-        Ok(()) => {
-            tracing::warn!(%worker_id, former_worker_id = %before, "worker was given up by the others; registered anew");
-        }
-        // The next heartbeat finds no row and comes here again.
-        Err(error) => tracing::warn!(%error, "worker was given up by the others and could not register anew"),
-    }
+    register(shared).await?;
+    tracing::warn!(%worker_id, former_worker_id = %before, "worker was given up by the others; registered anew");
     shared.wake.all();
+    Ok(())
 }
 
 /// Ends the lease of a worker that has returned all its jobs.

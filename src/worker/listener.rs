@@ -50,6 +50,8 @@ enum Left {
     /// The worker goes on under another id, whose lock is another.
     NewIdentity,
     Lost(String),
+    /// It works but for LISTEN: a transaction pooler, most likely.
+    Unheard(String),
 }
 
 impl Listener {
@@ -76,7 +78,7 @@ impl Listener {
             self.shared.lease.set_holds_lock(false);
             match left {
                 Left::Stopped | Left::NewIdentity => continue,
-                Left::Lost(reason) => {
+                Left::Lost(ref reason) | Left::Unheard(ref reason) => {
                     if let Some(first) = first.take() {
                         tracing::warn!(reason, "cannot listen for new jobs; polling");
                         let _ = first.send(false);
@@ -86,8 +88,7 @@ impl Listener {
                     lost = true;
                 }
             }
-            // What was never heard will hardly be heard soon: it goes through a pooler.
-            let wait = if was_heard { reconnect.next_delay() } else { UNHEARD_RETRY };
+            let wait = if matches!(left, Left::Unheard(_)) { UNHEARD_RETRY } else { reconnect.next_delay() };
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = sleep(wait) => {}
@@ -112,17 +113,25 @@ impl Listener {
 
         let prepare = async {
             store::listen_ping(&client, me.worker_id).await?;
-            self.prove(&mut pongs).await?;
+            if !self.proves_itself(&mut pongs).await {
+                return Ok(false);
+            }
             self.take_life_lock(&client, me).await?;
             if self.shared.settings.listen {
                 store::listen_wake(&client).await?;
             }
-            Ok::<_, Error>(())
+            Ok::<_, Error>(true)
         };
         tokio::select! {
             reason = &mut driver => return Ok(Left::Lost(reason)),
             () = self.stop.cancelled() => return Ok(Left::Stopped),
-            prepared = prepare => prepared?,
+            heard = prepare => if !heard? {
+                return Ok(Left::Unheard(
+                    "LISTEN hears nothing: does the URL go through a transaction pooler? \
+                     Then set DATABASE_LISTEN_URL to a direct one"
+                        .to_owned(),
+                ));
+            }
         }
 
         self.shared.set_direct();
@@ -202,17 +211,10 @@ impl Listener {
         }
     }
 
-    /// Waits until the connection hears a heartbeat.
-    async fn prove(&self, pongs: &mut watch::Receiver<()>) -> Result<(), Error> {
+    /// Whether the connection hears a heartbeat.
+    async fn proves_itself(&self, pongs: &mut watch::Receiver<()>) -> bool {
         self.shared.lease.beat_now();
-        match timeout(PROOF_WITHIN, pongs.changed()).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Error::Connect(
-                "LISTEN hears nothing: does the URL go through a transaction pooler? \
-                 Then set DATABASE_LISTEN_URL to a direct one"
-                    .to_owned(),
-            )),
-        }
+        matches!(timeout(PROOF_WITHIN, pongs.changed()).await, Ok(Ok(())))
     }
 
     async fn take_life_lock(&self, client: &tokio_postgres::Client, me: Identity) -> Result<(), Error> {

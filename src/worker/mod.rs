@@ -44,6 +44,7 @@ mod shutdown;
 mod slots;
 mod text;
 mod upkeep;
+mod vital;
 mod wake;
 
 pub use builder::Worker;

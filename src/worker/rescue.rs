@@ -76,13 +76,11 @@ impl Rescuer {
         let me = self.shared.lease.worker_id();
         let peers = within(LONGEST_GAP, store::look_at_peers(&self.shared.database, me)).await?;
         let now = Instant::now();
-        if now - self.looked_at > LONGEST_GAP {
-            self.watched.clear();
-        }
+        let gap = now - self.looked_at;
         self.looked_at = now;
         self.watched.retain(|id, _| peers.iter().any(|peer| peer.id == *id));
         for peer in peers {
-            if self.is_dead(&peer, now) {
+            if self.is_dead(&peer, now, gap) {
                 self.rescue(&peer).await?;
                 self.watched.remove(&peer.id);
                 self.strays_at = self.strays_at.min(now + STRAYS_AFTER);
@@ -96,17 +94,17 @@ impl Rescuer {
         Ok(())
     }
 
-    fn is_dead(&mut self, peer: &Peer, now: Instant) -> bool {
+    fn is_dead(&mut self, peer: &Peer, now: Instant, gap: Duration) -> bool {
+        let lease = Duration::from_millis(u64::try_from(peer.lease_ms).unwrap_or(0));
         let watched = self.watched.entry(peer.id).or_insert(Watched {
             heartbeat_at: peer.heartbeat_at,
             since: now,
             lock_free_since: None,
         });
-        if watched.heartbeat_at != peer.heartbeat_at {
+        if watched.heartbeat_at != peer.heartbeat_at || gap > LONGEST_GAP.min(lease / 2) {
             *watched = Watched { heartbeat_at: peer.heartbeat_at, since: now, lock_free_since: None };
         }
         watched.lock_free_since = if peer.lock_is_free { watched.lock_free_since.or(Some(now)) } else { None };
-        let lease = Duration::from_millis(u64::try_from(peer.lease_ms).unwrap_or(0));
         watched.lock_free_since.is_some_and(|since| now - since >= FREE_FOR) || now - watched.since >= lease
     }
 
@@ -131,6 +129,7 @@ impl Rescuer {
                     job_id = job.id,
                     kind = job.kind,
                     attempt = job.attempt,
+                    max_attempts = job.max_attempts,
                     error = "its worker died during the last attempt",
                     "job discarded"
                 );

@@ -21,10 +21,13 @@ use super::pulse::Pulse;
 use super::rescue::Rescuer;
 use super::shared::Shared;
 use super::shutdown::Shutdown;
+use super::vital::Vital;
 use super::{panic_trace, periodic, upkeep};
 use crate::Error;
-use crate::database::MigrationSet;
+use crate::database::{MigrationSet, within};
 
+/// How long the history's partitions may take to be made at the start.
+const START_WITHIN: Duration = Duration::from_secs(10);
 /// How long the start waits for the listener before it goes on polling.
 const LISTEN_WITHIN: Duration = Duration::from_secs(4);
 /// How long the last outcomes may take to be recorded once no job runs.
@@ -51,7 +54,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
 
     let lease = Lease::new(settings.lease);
     let shared = Arc::new(Shared::new(database, settings, registry.kinds(), lease, metrics));
-    upkeep::make_partitions(&shared).await?;
+    within(START_WITHIN, upkeep::make_partitions(&shared)).await?;
     lease::register(&shared).await?;
     periodic::register_all(&shared, &periodics).await?;
 
@@ -63,28 +66,38 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     // What serves running jobs goes on until they have ended, what makes new ones does not.
     let (services_stop, makers_stop) = (CancellationToken::new(), CancellationToken::new());
     let (record_close, record_cutoff) = (CancellationToken::new(), CancellationToken::new());
+    let vital = Vital::new(shutdown.clone());
     let mut services = JoinSet::new();
     let (ended, waiting) = mpsc::channel(MAX_WAITING);
     let executor = Arc::new(Executor::new(Arc::clone(&shared), registry, Arc::new(state), ended, abandoned));
     let finisher = Finisher::new(Arc::clone(&shared), waiting, record_close.clone(), record_cutoff.clone());
-    let finisher = AbortOnDropHandle::new(tokio::spawn(finisher.run()));
+    let finisher = AbortOnDropHandle::new(tokio::spawn(vital.clone().watch("finisher", finisher.run())));
     let control = Arc::new(Control::default());
-    services.spawn(lease::keep(Arc::clone(&shared), services_stop.clone()));
-    services.spawn(Arc::clone(&control).run(Arc::clone(&shared), Arc::clone(&executor), services_stop.clone()));
+    services.spawn(vital.clone().watch("lease", lease::keep(Arc::clone(&shared), services_stop.clone())));
+    services.spawn(
+        vital.clone().watch(
+            "control",
+            Arc::clone(&control).run(Arc::clone(&shared), Arc::clone(&executor), services_stop.clone()),
+        ),
+    );
 
     let (first_try, listening) = oneshot::channel();
-    services.spawn(Listener::new(Arc::clone(&shared), control, services_stop.clone()).run(first_try));
+    services.spawn(
+        vital
+            .clone()
+            .watch("listener", Listener::new(Arc::clone(&shared), control, services_stop.clone()).run(first_try)),
+    );
     let hears = matches!(timeout(LISTEN_WITHIN, listening).await, Ok(Ok(true)));
 
     let fetcher = Fetcher::new(Arc::clone(&shared), Arc::clone(&executor));
-    let fetcher = AbortOnDropHandle::new(tokio::spawn(fetcher.run(shutdown.clone())));
-    services.spawn(Rescuer::new(Arc::clone(&shared)).run(makers_stop.clone()));
-    services.spawn(upkeep::run(Arc::clone(&shared), makers_stop.clone()));
+    let fetcher = AbortOnDropHandle::new(tokio::spawn(vital.clone().watch("fetcher", fetcher.run(shutdown.clone()))));
+    services.spawn(vital.clone().watch("rescue", Rescuer::new(Arc::clone(&shared)).run(makers_stop.clone())));
+    services.spawn(vital.clone().watch("upkeep", upkeep::run(Arc::clone(&shared), makers_stop.clone())));
     report_ready(&shared, hears);
     if let Err(error) = periodic::enqueue_at_start(&shared, &at_start).await {
         tracing::warn!(%error, "jobs of the start could not be enqueued");
     }
-    services.spawn(periodic::run(Arc::clone(&shared), periodics, makers_stop.clone()));
+    services.spawn(vital.clone().watch("periodic", periodic::run(Arc::clone(&shared), periodics, makers_stop.clone())));
 
     shutdown.begun().await;
     tracing::info!(worker_id = %shared.lease.worker_id(), running = shared.metrics.in_flight(), "shutting down");
@@ -109,7 +122,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     }
     let summary = Summary { completed: running.saturating_sub(abandoned), abandoned: abandoned + unrecorded };
     tracing::info!(completed = summary.completed, abandoned = summary.abandoned, "shutdown complete");
-    Ok(summary)
+    if vital.is_broken() { Err(Error::Broken) } else { Ok(summary) }
 }
 
 /// Waits for running jobs as long as they may take, then cuts them off. Answers with how many were.

@@ -243,9 +243,8 @@ CREATE FUNCTION postrider.enqueue(
 ) RETURNS bigint
 LANGUAGE plpgsql AS $$
 BEGIN
-    -- The text form is at most six times the binary one (control characters
-    -- become \u00XX), so small args skip the costly conversion.
-    IF pg_column_size($2) > 150000 AND octet_length($2::text) > 1048576 THEN
+    -- The text itself is measured: 22 bytes of jsonb can be 131,074 of text (1e131071).
+    IF octet_length($2::text) > 1048576 THEN
         RAISE EXCEPTION 'args are % bytes, more than 1048576', octet_length($2::text)
             USING ERRCODE = 'program_limit_exceeded';
     END IF;
@@ -308,7 +307,8 @@ COMMENT ON FUNCTION postrider.enqueue_many IS
 -- Appends one failure, keeps the last five, and the trace of the latest only.
 CREATE FUNCTION postrider.append_error(errors jsonb, attempt integer, error text, trace text) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
-    SELECT coalesce(jsonb_agg(jsonb_set(e.entry, '{trace}', 'null') ORDER BY e.place)
+    SELECT coalesce(jsonb_agg(CASE WHEN jsonb_typeof(e.entry) = 'object' THEN jsonb_set(e.entry, '{trace}', 'null')
+                                   ELSE e.entry END ORDER BY e.place)
                     FILTER (WHERE e.place > jsonb_array_length($1) - 4), '[]')
            || jsonb_build_array(jsonb_build_object(
                   'attempt', $2,
