@@ -34,9 +34,13 @@ const DEAF_AFTER: Duration = Duration::from_secs(5);
 const PROOF_WITHIN: Duration = Duration::from_secs(2);
 /// How long to try for the life lock: others hold it for the moment of their look.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
-/// How long to leave an address alone on which LISTEN has never worked.
+/// How long to leave an address alone on which LISTEN works but nothing is ever heard.
 const UNHEARD_RETRY: Duration = Duration::from_mins(1);
+/// How often that must have happened, since a slow database may be late for a proof, too.
+const UNHEARD_TRIES: u32 = 3;
 const LOCK_RETRY: Duration = Duration::from_millis(10);
+const HEARS_NOTHING: &str = "LISTEN hears nothing: does the URL go through a transaction pooler? \
+                             Then set DATABASE_LISTEN_URL to a direct one";
 
 pub(super) struct Listener {
     shared: Arc<Shared>,
@@ -50,6 +54,8 @@ enum Left {
     /// The worker goes on under another id, whose lock is another.
     NewIdentity,
     Lost(String),
+    /// It could listen, and heard nothing.
+    Unheard,
 }
 
 impl Listener {
@@ -63,6 +69,7 @@ impl Listener {
         let mut reconnect = Reconnect::default();
         let mut was_heard = false;
         let mut lost = false;
+        let mut unheard = 0;
         loop {
             let left = match self.attend(&mut first, &mut was_heard, &mut lost, &mut reconnect).await {
                 Ok(left) => left,
@@ -74,20 +81,24 @@ impl Listener {
                 return;
             }
             self.shared.lease.set_holds_lock(false);
-            match left {
+            let reason = match left {
                 Left::Stopped | Left::NewIdentity => continue,
-                Left::Lost(reason) => {
-                    if let Some(first) = first.take() {
-                        tracing::warn!(reason, "cannot listen for new jobs; polling");
-                        let _ = first.send(false);
-                    } else if was_heard && !lost {
-                        tracing::warn!(reason, "listener lost");
-                    }
-                    lost = true;
+                Left::Lost(reason) => reason,
+                Left::Unheard => {
+                    unheard += 1;
+                    HEARS_NOTHING.to_owned()
                 }
+            };
+            if let Some(first) = first.take() {
+                tracing::warn!(reason, "cannot listen for new jobs; polling");
+                let _ = first.send(false);
+            } else if was_heard && !lost {
+                tracing::warn!(reason, "listener lost");
             }
+            lost = true;
             // What was never heard will hardly be heard soon: it goes through a pooler.
-            let wait = if was_heard { reconnect.next_delay() } else { UNHEARD_RETRY };
+            let hopeless = !was_heard && unheard >= UNHEARD_TRIES;
+            let wait = if hopeless { UNHEARD_RETRY } else { reconnect.next_delay() };
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = sleep(wait) => {}
@@ -112,17 +123,19 @@ impl Listener {
 
         let prepare = async {
             store::listen_ping(&client, me.worker_id).await?;
-            self.prove(&mut pongs).await?;
+            if !self.hears(&mut pongs).await {
+                return Ok(false);
+            }
             self.take_life_lock(&client, me).await?;
             if self.shared.settings.listen {
                 store::listen_wake(&client).await?;
             }
-            Ok::<_, Error>(())
+            Ok::<_, Error>(true)
         };
         tokio::select! {
             reason = &mut driver => return Ok(Left::Lost(reason)),
             () = self.stop.cancelled() => return Ok(Left::Stopped),
-            prepared = prepare => prepared?,
+            prepared = prepare => if !prepared? { return Ok(Left::Unheard) },
         }
 
         self.shared.set_direct();
@@ -202,17 +215,10 @@ impl Listener {
         }
     }
 
-    /// Waits until the connection hears a heartbeat.
-    async fn prove(&self, pongs: &mut watch::Receiver<()>) -> Result<(), Error> {
+    /// Waits until the connection hears a heartbeat, or has had time enough to.
+    async fn hears(&self, pongs: &mut watch::Receiver<()>) -> bool {
         self.shared.lease.beat_now();
-        match timeout(PROOF_WITHIN, pongs.changed()).await {
-            Ok(Ok(())) => Ok(()),
-            _ => Err(Error::Connect(
-                "LISTEN hears nothing: does the URL go through a transaction pooler? \
-                 Then set DATABASE_LISTEN_URL to a direct one"
-                    .to_owned(),
-            )),
-        }
+        matches!(timeout(PROOF_WITHIN, pongs.changed()).await, Ok(Ok(())))
     }
 
     async fn take_life_lock(&self, client: &tokio_postgres::Client, me: Identity) -> Result<(), Error> {
