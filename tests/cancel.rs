@@ -49,7 +49,9 @@ async fn a_cancel_of_a_running_job_reaches_its_handler_promptly() {
         let id = enqueue(&client, &task(name)).await.unwrap();
         worker.next_start().await;
         let asked = std::time::Instant::now();
-        assert_eq!(operate::cancel(&client, id).await.unwrap().state, State::Running);
+        // It is shown as it is after the request: stopped already, where its handler was quick.
+        let shown = operate::cancel(&client, id).await.unwrap().state;
+        assert!(shown == State::Running || shown == state, "{name}: {shown}");
         let record = job_becomes(&client, id, state).await;
         assert_eq!((record.attempt, record.error), (1, None), "{name}");
         // By the notification: without it, requests are read every five seconds. A handler that

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use postrider::worker::Summary;
 use postrider::{Context, Database, Error, JobError, Shutdown, State, Worker, enqueue, enqueue_many};
 use support::database::TestDatabase;
+use support::proxy::Proxy;
 use support::rows::{job, job_becomes, number, number_becomes, running, terminate_backends, workers_listen};
 use support::wait::{PATIENCE, until, within};
 use support::worker::{Starts, Task, TestWorker, task, tasks};
@@ -327,6 +328,22 @@ async fn a_worker_whose_backends_are_all_killed_carries_on() {
         workers_listen(&client, 1).await;
     }
     number_becomes(&client, "SELECT count(*) FROM postrider.jobs WHERE state = 'completed' AND attempt = 1", 6).await;
+    worker.stop().await;
+}
+
+// CONFORMANCE 27, 28: the neighbour, the very first try to listen meets a passing fault
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_whose_first_listener_is_cut_listens_soon_after() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let proxy = Proxy::new(&db).await;
+    proxy.cut_next("listen");
+    let database = Database::from_url(&proxy.url).unwrap();
+    let mut worker = TestWorker::start(&database, |w| w.queue("default", 1).poll_interval(NEVER), ok);
+    workers_listen(&client, 1).await;
+    assert!(proxy.has_cut());
+    enqueue(&client, &task("heard")).await.unwrap();
+    worker.next_start().await;
     worker.stop().await;
 }
 

@@ -94,7 +94,7 @@ async fn a_panic_anywhere_in_a_job_is_an_error_with_a_trace_and_the_worker_goes_
         let error = record.error.as_deref().unwrap_or_default();
         assert!(error.contains(said), "{name}: {error}");
         let trace = record.attempt_errors().pop().unwrap().trace.unwrap_or_default();
-        assert!(trace.contains("outcomes.rs"), "{name}: {trace}");
+        assert!(trace.contains(file!()), "{name}: {trace}");
     }
     let id = enqueue(&client, &PanicsInDecode {}).await.unwrap();
     let record = job_becomes(&client, id, State::Retryable).await;

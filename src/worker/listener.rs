@@ -34,9 +34,13 @@ const DEAF_AFTER: Duration = Duration::from_secs(5);
 const PROOF_WITHIN: Duration = Duration::from_secs(2);
 /// How long to try for the life lock: others hold it for the moment of their look.
 const LOCK_WITHIN: Duration = Duration::from_secs(2);
-/// How long to leave an address alone on which LISTEN has never worked.
+/// How long to leave an address alone on which LISTEN works but nothing is ever heard.
 const UNHEARD_RETRY: Duration = Duration::from_mins(1);
+/// How often that must have happened, since a slow database may be late for a proof, too.
+const UNHEARD_TRIES: u32 = 3;
 const LOCK_RETRY: Duration = Duration::from_millis(10);
+const HEARS_NOTHING: &str = "LISTEN hears nothing: does the URL go through a transaction pooler? \
+                             Then set DATABASE_LISTEN_URL to a direct one";
 
 pub(super) struct Listener {
     shared: Arc<Shared>,
@@ -50,8 +54,8 @@ enum Left {
     /// The worker goes on under another id, whose lock is another.
     NewIdentity,
     Lost(String),
-    /// It works but for LISTEN: a transaction pooler, most likely.
-    Unheard(String),
+    /// It could listen, and heard nothing.
+    Unheard,
 }
 
 impl Listener {
@@ -65,6 +69,7 @@ impl Listener {
         let mut reconnect = Reconnect::default();
         let mut was_heard = false;
         let mut lost = false;
+        let mut unheard = 0;
         loop {
             let left = match self.attend(&mut first, &mut was_heard, &mut lost, &mut reconnect).await {
                 Ok(left) => left,
@@ -76,19 +81,24 @@ impl Listener {
                 return;
             }
             self.shared.lease.set_holds_lock(false);
-            match left {
+            let reason = match left {
                 Left::Stopped | Left::NewIdentity => continue,
-                Left::Lost(ref reason) | Left::Unheard(ref reason) => {
-                    if let Some(first) = first.take() {
-                        tracing::warn!(reason, "cannot listen for new jobs; polling");
-                        let _ = first.send(false);
-                    } else if was_heard && !lost {
-                        tracing::warn!(reason, "listener lost");
-                    }
-                    lost = true;
+                Left::Lost(reason) => reason,
+                Left::Unheard => {
+                    unheard += 1;
+                    HEARS_NOTHING.to_owned()
                 }
+            };
+            if let Some(first) = first.take() {
+                tracing::warn!(reason, "cannot listen for new jobs; polling");
+                let _ = first.send(false);
+            } else if was_heard && !lost {
+                tracing::warn!(reason, "listener lost");
             }
-            let wait = if matches!(left, Left::Unheard(_)) { UNHEARD_RETRY } else { reconnect.next_delay() };
+            lost = true;
+            // What was never heard will hardly be heard soon: it goes through a pooler.
+            let hopeless = !was_heard && unheard >= UNHEARD_TRIES;
+            let wait = if hopeless { UNHEARD_RETRY } else { reconnect.next_delay() };
             tokio::select! {
                 () = self.stop.cancelled() => return,
                 () = sleep(wait) => {}
@@ -113,7 +123,7 @@ impl Listener {
 
         let prepare = async {
             store::listen_ping(&client, me.worker_id).await?;
-            if !self.proves_itself(&mut pongs).await {
+            if !self.hears(&mut pongs).await {
                 return Ok(false);
             }
             self.take_life_lock(&client, me).await?;
@@ -125,13 +135,7 @@ impl Listener {
         tokio::select! {
             reason = &mut driver => return Ok(Left::Lost(reason)),
             () = self.stop.cancelled() => return Ok(Left::Stopped),
-            heard = prepare => if !heard? {
-                return Ok(Left::Unheard(
-                    "LISTEN hears nothing: does the URL go through a transaction pooler? \
-                     Then set DATABASE_LISTEN_URL to a direct one"
-                        .to_owned(),
-                ));
-            }
+            prepared = prepare => if !prepared? { return Ok(Left::Unheard) },
         }
 
         self.shared.set_direct();
@@ -211,8 +215,8 @@ impl Listener {
         }
     }
 
-    /// Whether the connection hears a heartbeat.
-    async fn proves_itself(&self, pongs: &mut watch::Receiver<()>) -> bool {
+    /// Waits until the connection hears a heartbeat, or has had time enough to.
+    async fn hears(&self, pongs: &mut watch::Receiver<()>) -> bool {
         self.shared.lease.beat_now();
         matches!(timeout(PROOF_WITHIN, pongs.changed()).await, Ok(Ok(())))
     }

@@ -17,8 +17,12 @@ pub struct Proxy {
     /// The database's URL through this proxy.
     pub url: String,
     links: Arc<Mutex<Vec<Arc<Link>>>>,
+    doomed: Doomed,
     accepting: JoinHandle<()>,
 }
+
+/// The purpose of the next connection that is cut as soon as it says what it is for.
+type Doomed = Arc<Mutex<Option<String>>>;
 
 /// One connection.
 #[derive(Default)]
@@ -55,14 +59,16 @@ impl Proxy {
 
         let links = Arc::<Mutex<Vec<Arc<Link>>>>::default();
         let accepted = Arc::clone(&links);
+        let doomed = Doomed::default();
+        let next = Arc::clone(&doomed);
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
                 let link = Arc::new(Link::default());
                 accepted.lock().unwrap().push(Arc::clone(&link));
-                tokio::spawn(pass(client, server.clone(), link));
+                tokio::spawn(pass(client, server.clone(), link, Arc::clone(&next)));
             }
         });
-        Self { url, links, accepting }
+        Self { url, links, doomed, accepting }
     }
 
     /// From now on the client hears nothing more on its present connections for `purpose`
@@ -103,6 +109,16 @@ impl Proxy {
         }
     }
 
+    /// Closes the next connection for `purpose` while it is being opened.
+    pub fn cut_next(&self, purpose: &str) {
+        *self.doomed.lock().unwrap() = Some(purpose.to_owned());
+    }
+
+    /// Whether [`Self::cut_next`] has done its work.
+    pub fn has_cut(&self) -> bool {
+        self.doomed.lock().unwrap().is_none()
+    }
+
     fn of(&self, purpose: &str) -> Vec<Arc<Link>> {
         let links = self.links.lock().unwrap();
         links.iter().filter(|link| !link.cut.is_cancelled() && link.is_for(purpose)).cloned().collect()
@@ -118,7 +134,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn pass(client: TcpStream, server: String, link: Arc<Link>) {
+async fn pass(client: TcpStream, server: String, link: Arc<Link>, doomed: Doomed) {
     let Ok(server) = TcpStream::connect(server).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
@@ -130,6 +146,11 @@ async fn pass(client: TcpStream, server: String, link: Arc<Link>) {
             if greeted < 2 {
                 link.greeting.lock().unwrap().extend_from_slice(&buffer[..count]);
                 greeted += 1;
+                let mut doomed = doomed.lock().unwrap();
+                if doomed.as_ref().is_some_and(|purpose| link.is_for(purpose)) {
+                    *doomed = None;
+                    return;
+                }
             }
             if to_server.write_all(&buffer[..count]).await.is_err() {
                 return;
