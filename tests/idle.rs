@@ -1,5 +1,7 @@
 //! What a worker costs that has nothing to do.
 
+#![allow(clippy::unwrap_used, clippy::expect_used)]
+
 mod support;
 
 use std::time::{Duration, Instant};
@@ -41,14 +43,14 @@ async fn an_idle_worker_writes_nothing_but_its_heartbeat_and_sends_few_queries()
     let (after, took) = (Figures::read(&client).await, began.elapsed());
 
     assert_eq!(after.writes, before.writes, "rows written outside of the lease");
-    let per_second = (after.transactions - before.transactions) as f64 / took.as_secs_f64();
+    let per_second = f64::from(after.transactions - before.transactions) / took.as_secs_f64();
     println!("{per_second:.1} transactions a second");
     // The database tells of some a few seconds late, so a little more than the four of the design.
     assert!(per_second < 5.0, "{per_second:.1} transactions a second");
 }
 
 struct Figures {
-    transactions: i64,
+    transactions: i32,
     /// Rows inserted, updated or deleted in any table but `worker`.
     writes: i64,
 }
@@ -70,7 +72,7 @@ impl Figures {
     async fn read(client: &Client) -> Self {
         let row = client
             .query_one(
-                "SELECT (SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()),
+                "SELECT (SELECT (xact_commit + xact_rollback)::integer FROM pg_stat_database WHERE datname = current_database()),
                         (SELECT sum(n_tup_ins + n_tup_upd + n_tup_del)::bigint FROM pg_stat_user_tables
                          WHERE relname <> 'worker')",
                 &[],
