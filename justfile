@@ -25,10 +25,6 @@ web *ARGS:
 test *ARGS:
     @scripts/test "$@"
 
-# Measures this machine and this Postgres, with a release build
-bench *ARGS:
-    @{{ with_services }} && exec cargo run --release --bin worker -- bench "$@"
-
 # Starts the development services in the background
 db-up:
     @scripts/services start
