@@ -11,9 +11,10 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use postrider::{Context, JobError, JobId, NewJob, enqueue_many, operate};
 use support::database::TestDatabase;
-use support::rows::{number, number_becomes, workers_listen};
+use support::rows::{number, number_becomes};
 use support::wait::{PATIENCE, until};
 use support::worker::{Starts, Task, TestWorker, task};
 use uuid::Uuid;
@@ -124,6 +125,7 @@ async fn whatever_happens_to_workers_and_connections_every_job_finishes_once_and
             |w| {
                 w.queue("default", 20)
                     .timeout(Duration::from_millis(500))
+                    .lease(Duration::from_secs(5))
                     .shutdown_timeout(Duration::from_millis(50))
                     .poll_interval(Duration::from_millis(200))
                     .retry_policy(|attempt| Duration::from_millis(u64::from(attempt % 2) * 10))
@@ -139,7 +141,7 @@ async fn whatever_happens_to_workers_and_connections_every_job_finishes_once_and
         match random.u8(..10) {
             // Killed. Rarely, since a job that is lost twice waits for long.
             0 => workers.remove(chosen).kill().await,
-            1..=2 => drop(stopping.spawn(workers.remove(chosen).stop())),
+            1..=2 => drop(stopping.spawn(end(workers.remove(chosen)))),
             // Any backends, of any worker and purpose.
             3..=6 => {
                 let share = f64::from(random.u8(1..=10)) / 10.0;
@@ -150,6 +152,10 @@ async fn whatever_happens_to_workers_and_connections_every_job_finishes_once_and
             }
             _ => {}
         }
+        // A fault of the database at its start, and only then, ends a worker by itself.
+        for ended in workers.extract_if(.., |worker| worker.has_ended()) {
+            stopping.spawn(end(ended));
+        }
         while workers.len() < WORKERS {
             workers.push(start());
         }
@@ -158,9 +164,6 @@ async fn whatever_happens_to_workers_and_connections_every_job_finishes_once_and
             (number(&client, "SELECT count(*) FROM postrider.job").await < 150).then_some(())
         })
         .await;
-    }
-    while let Some(stopped) = stopping.join_next().await {
-        stopped.unwrap();
     }
     until("all have finished", 2 * PATIENCE, || async {
         // Jobs that were lost twice wait as long as the policy of losses says; an operator helps.
@@ -171,17 +174,31 @@ async fn whatever_happens_to_workers_and_connections_every_job_finishes_once_and
         (number(&client, "SELECT count(*) FROM postrider.job").await == 0).then_some(())
     })
     .await;
-    workers_listen(&client, i64::try_from(workers.len()).unwrap()).await;
     for worker in workers {
-        worker.stop().await;
+        stopping.spawn(end(worker));
+    }
+    while let Some(stopped) = stopping.join_next().await {
+        stopped.unwrap();
     }
     // One that stopped soon after a claim without an answer leaves its lease to the others.
+    let before: DateTime<Utc> = client.query_one("SELECT now()", &[]).await.unwrap().get(0);
     let last = start();
-    number_becomes(&client, "SELECT count(*) FROM postrider.worker", 1).await;
-    workers_listen(&client, 1).await;
+    until("leases that were left are ended", PATIENCE, || async {
+        let left = "SELECT FROM postrider.worker WHERE started_at < $1";
+        client.query(left, &[&before]).await.unwrap().is_empty().then_some(())
+    })
+    .await;
     last.stop().await;
     number_becomes(&client, "SELECT count(*) FROM postrider.worker", 0).await;
     check(&client, &ledger).await;
+}
+
+/// Shuts a worker down that may have failed to start.
+async fn end(worker: TestWorker) {
+    worker.shutdown.begin();
+    if let Err(error) = worker.result().await {
+        assert!(error.is_passing(), "{error}");
+    }
 }
 
 async fn check(client: &tokio_postgres::Client, ledger: &Ledger) {

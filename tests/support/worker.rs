@@ -107,6 +107,11 @@ impl TestWorker {
         let _ = self.running.await;
     }
 
+    /// Whether `run` has returned.
+    pub fn has_ended(&self) -> bool {
+        self.running.is_finished()
+    }
+
     /// What `run` returned, for a worker that is expected to fail.
     pub async fn result(self) -> Result<Summary, postrider::Error> {
         within("the worker returns", Duration::from_secs(30), self.running).await.expect("no panic")
