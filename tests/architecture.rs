@@ -61,3 +61,21 @@ fn no_file_of_code_is_over_four_hundred_lines() {
         assert!(lines <= 400, "{}: {lines} lines, one concept a file", path.display());
     }
 }
+
+#[test]
+fn each_test_that_the_architecture_names_is_there() {
+    let document = include_str!("../docs/architecture.md").split_whitespace().collect::<Vec<_>>().join(" ");
+    let tests = sources("tests");
+    let named: Vec<(&str, &str)> = document
+        .split('`')
+        .filter_map(|code| code.split_once(": "))
+        .filter(|(file, test)| [*file, *test].iter().all(|name| name.chars().all(|c| c == '_' || c.is_alphanumeric())))
+        .collect();
+    assert!(named.len() > 10, "{named:?}");
+    for (file, test) in named {
+        let found = tests.iter().any(|(path, text)| {
+            path.file_stem().is_some_and(|stem| stem == file) && text.contains(&format!("fn {test}("))
+        });
+        assert!(found, "tests/{file}.rs has no {test}");
+    }
+}
