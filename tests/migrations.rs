@@ -145,3 +145,21 @@ async fn a_migrator_waits_for_its_turn() {
     drop(first);
     assert_eq!(waiting.await.expect("no panic").expect("migrate")[0], "V1__queue");
 }
+
+#[tokio::test]
+async fn a_search_path_that_begins_with_the_queues_schema_changes_nothing() {
+    // As it does for a role named postrider, by Postgres's default.
+    let fresh = TestDatabase::empty().await;
+    let set =
+        "DO $$BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = postrider, public', current_database()); END$$";
+    fresh.connect().await.batch_execute(set).await.expect("set");
+    let database = fresh.another_pool();
+    for _ in 0..2 {
+        for set in [Queue, App] {
+            database.migrate(set).await.expect("migrate");
+        }
+    }
+    let strayed = "SELECT count(*) FROM pg_tables WHERE schemaname = 'postrider'
+                   AND (tablename LIKE 'tablo%' OR tablename LIKE '%migrations')";
+    assert_eq!(count(&fresh, strayed).await, 0);
+}

@@ -1,1 +1,1 @@
-SELECT coalesce(max(version), 0) FROM postrider_app_migrations
+SELECT coalesce(max(version), 0) FROM public.postrider_app_migrations

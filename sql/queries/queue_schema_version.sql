@@ -1,1 +1,1 @@
-SELECT coalesce(max(version), 0) FROM postrider_queue_migrations
+SELECT coalesce(max(version), 0) FROM public.postrider_queue_migrations

@@ -80,9 +80,9 @@ impl MigrationSet {
 
     fn history_table(self) -> &'static str {
         match self {
-            Self::Queue => "postrider_queue_migrations",
+            Self::Queue => "public.postrider_queue_migrations",
             #[cfg(feature = "app")]
-            Self::App => "postrider_app_migrations",
+            Self::App => "public.postrider_app_migrations",
         }
     }
 
