@@ -89,6 +89,15 @@ impl Error {
         }
     }
 
+    /// Whether the statement may have taken effect all the same: its answer was lost, or cut off by
+    /// the end of its session, which may come between the commit and the answer.
+    pub(crate) fn leaves_doubt(&self) -> bool {
+        match self {
+            Self::Connect(_) => false,
+            _ => self.sqlstate().is_none_or(|code| code.starts_with("57P")),
+        }
+    }
+
     /// The SQLSTATE, where Postgres gave one.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {

@@ -211,7 +211,7 @@ async fn a_host_clock_hours_off_moves_nothing() {
         let db = TestDatabase::empty().await;
         let admin = db.connect().await;
         // The same as a host whose clock is off: all sessions of this database live at another
-        // time. The table's defaults are made after it, so they do, too.
+        // time.
         let set = format!(
             "CREATE SCHEMA skewed;
              CREATE FUNCTION skewed.now() RETURNS timestamptz LANGUAGE sql STABLE
@@ -222,6 +222,10 @@ async fn a_host_clock_hours_off_moves_nothing() {
         );
         admin.batch_execute(&set).await.unwrap();
         db.database.migrate(MigrationSet::Queue).await.unwrap();
+        // Migrations have a search path of their own, so the defaults are moved by hand.
+        let defaults = "ALTER TABLE postrider.job ALTER run_at SET DEFAULT skewed.now(), ALTER created_at SET DEFAULT skewed.now();
+             ALTER TABLE postrider.worker ALTER started_at SET DEFAULT skewed.now(), ALTER heartbeat_at SET DEFAULT skewed.now()";
+        admin.batch_execute(defaults).await.unwrap();
         let client = db.connect().await;
         let mut worker = TestWorker::start(
             &db.another_pool(),

@@ -81,6 +81,8 @@ async fn play(ledger: Ledger, task: Task, cx: Context<Starts>) -> Result<(), Job
     tokio::time::sleep(Duration::from_millis(fastrand::u64(0..20))).await;
     let first = running.place == 0;
     let (end, result) = match task.name.as_str() {
+        // A failure of a handler that was asked to stop is not held against its job.
+        "fail" | "hopeless" if cx.is_cancelled() => (End::Dropped, Err(JobError::retry("told to stop"))),
         "fail" if first => (End::Failed, Err(JobError::retry("failed"))),
         "hopeless" => (End::Failed, Err(JobError::retry("hopeless"))),
         "snooze" if first => (End::Snoozed, Err(JobError::snooze(Duration::from_millis(30)))),

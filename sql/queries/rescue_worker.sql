@@ -15,7 +15,7 @@ returned AS (
         errors = postrider.append_error(j.errors, j.attempt, 'attempt lost: worker ' || j.attempted_by || ' died', NULL)
     FROM lost
     WHERE j.id = lost.id AND j.attempt < j.max_attempts
-    RETURNING j.id, j.kind, j.attempt, j.max_attempts, j.queue, j.run_at
+    RETURNING j.id, j.kind, j.attempt, j.max_attempts, j.attempted_by, j.queue, j.run_at
 ),
 spent AS (
     DELETE FROM postrider.job AS j USING lost
@@ -31,8 +31,8 @@ discarded AS (
            postrider.append_error(errors, attempt, 'attempt lost: worker ' || attempted_by || ' died', NULL),
            unique_key
     FROM spent
-    RETURNING id, kind, attempt, max_attempts
+    RETURNING id, kind, attempt, max_attempts, attempted_by
 )
-SELECT id, kind, attempt, max_attempts, false AS discarded, postrider.announce(queue, run_at) AS announced FROM returned
+SELECT id, kind, attempt, max_attempts, attempted_by, false AS discarded, postrider.announce(queue, run_at) AS announced FROM returned
 UNION ALL
-SELECT id, kind, attempt, max_attempts, true, false FROM discarded
+SELECT id, kind, attempt, max_attempts, attempted_by, true, false FROM discarded

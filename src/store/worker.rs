@@ -1,8 +1,8 @@
 //! Leases of workers, and taking back the jobs of dead ones.
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::session::Session;
@@ -137,33 +137,22 @@ pub(crate) async fn rescue_worker(
             &[(&worker, Type::UUID), (&heartbeat_at, Type::TIMESTAMPTZ), (&discarded_seconds, Type::INT8)],
         )
         .await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Rescued {
-                id: row.try_get("id")?,
-                kind: row.try_get("kind")?,
-                attempt: row.try_get("attempt")?,
-                max_attempts: row.try_get("max_attempts")?,
-                discarded: row.try_get("discarded")?,
-                worker: Some(worker),
-            })
-        })
-        .collect()
+    rows.iter().map(rescued).collect()
 }
 
 /// Takes back running jobs whose worker is not registered.
 pub(crate) async fn rescue_strays(database: &Database) -> Result<Vec<Rescued>, Error> {
     let rows = database.client().await?.query_typed(sql!("rescue_strays"), &[]).await?;
-    rows.iter()
-        .map(|row| {
-            Ok(Rescued {
-                id: row.try_get("id")?,
-                kind: row.try_get("kind")?,
-                attempt: row.try_get("attempt")?,
-                max_attempts: row.try_get("max_attempts")?,
-                discarded: false,
-                worker: row.try_get("attempted_by")?,
-            })
-        })
-        .collect()
+    rows.iter().map(rescued).collect()
+}
+
+fn rescued(row: &Row) -> Result<Rescued, Error> {
+    Ok(Rescued {
+        id: row.try_get("id")?,
+        kind: row.try_get("kind")?,
+        attempt: row.try_get("attempt")?,
+        max_attempts: row.try_get("max_attempts")?,
+        discarded: row.try_get("discarded")?,
+        worker: row.try_get("attempted_by")?,
+    })
 }

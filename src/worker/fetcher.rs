@@ -205,8 +205,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 Ok(claimed)
             }
             Err(error) => {
-                // What the server has answered with an error has claimed nothing.
-                if error.sqlstate().is_none() {
+                if error.leaves_doubt() {
                     self.unseen = Some((now + UNSEEN_FOR, now));
                 }
                 Err(error)

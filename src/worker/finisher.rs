@@ -132,7 +132,7 @@ impl Finisher {
             }
             self.session = None;
             // A lost answer may hide a success: what is then missing was recorded, not refused.
-            repeated |= error.sqlstate().is_none() && !matches!(error, Error::Connect(_));
+            repeated |= error.leaves_doubt();
             tracing::warn!(%error, outcomes = part.len(), "outcomes not recorded; trying again");
             tokio::select! {
                 () = self.cutoff.cancelled() => {
