@@ -47,8 +47,13 @@ async fn an_attempt_whose_job_was_claimed_anew_can_write_nothing_about_it() {
         worker.next_start().await;
     }
     // As if each had been rescued and claimed again, half by another worker, half by this one.
-    let stolen = "UPDATE postrider.job SET claim = claim + 1,
-                  attempted_by = CASE WHEN id % 2 = 0 THEN gen_random_uuid() ELSE attempted_by END";
+    // The other is registered, lest its jobs be taken for strays.
+    let stolen = "WITH other AS (
+                      INSERT INTO postrider.worker (id, lock_key, lease_ms, pid, host, version, queues)
+                      VALUES (gen_random_uuid(), 1, 3600000, 1, 'other', '0', '{}') RETURNING id
+                  )
+                  UPDATE postrider.job SET claim = claim + 1,
+                  attempted_by = CASE WHEN job.id % 2 = 0 THEN other.id ELSE attempted_by END FROM other";
     client.execute(stolen, &[]).await.unwrap();
     let rows = "SELECT array_agg(to_jsonb(j) ORDER BY id) FROM postrider.job AS j";
     let before: Vec<serde_json::Value> = client.query_one(rows, &[]).await.unwrap().get(0);

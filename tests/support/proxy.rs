@@ -31,6 +31,8 @@ struct Link {
     greeting: Mutex<Vec<u8>>,
     swallow: AtomicBool,
     swallowed: AtomicU64,
+    /// How many packets the client has sent: one for each round trip of an idle worker.
+    sent: AtomicU64,
     held: watch::Sender<bool>,
     cut: CancellationToken,
 }
@@ -102,6 +104,11 @@ impl Proxy {
         self.links.lock().unwrap().iter().map(|link| link.swallowed.load(Ordering::Acquire)).sum()
     }
 
+    /// How many packets all clients have sent, past connections included.
+    pub fn sent(&self) -> u64 {
+        self.links.lock().unwrap().iter().map(|link| link.sent.load(Ordering::Acquire)).sum()
+    }
+
     /// Closes the present connections for `purpose`.
     pub fn cut(&self, purpose: &str) {
         for link in self.of(purpose) {
@@ -142,6 +149,7 @@ async fn pass(client: TcpStream, server: String, link: Arc<Link>, doomed: Doomed
         let mut buffer = vec![0; 16 * 1024];
         let mut greeted = 0;
         while let Ok(count @ 1..) = from_client.read(&mut buffer).await {
+            link.sent.fetch_add(1, Ordering::AcqRel);
             // The startup message is in the first packet, or the second after a request for TLS.
             if greeted < 2 {
                 link.greeting.lock().unwrap().extend_from_slice(&buffer[..count]);
