@@ -45,10 +45,28 @@ impl<S: Send + Sync + 'static> Executor<S> {
 
     /// Starts a claimed job. `claimed_by` is the worker id that the claim was made under.
     pub fn start(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
+        let Some((handler, held)) = self.hold(queue, &job, claimed_by) else { return };
+        self.shared.metrics.claimed.increment();
+        let span = tracing::info_span!(
+            parent: None, "attempt", job_id = job.id, kind = handler.kind, attempt = job.attempt
+        );
+        let attempt = Arc::clone(self).attempt(handler, held, job).instrument(span);
+        tokio::spawn(self.abandoned.clone().run_until_cancelled_owned(attempt));
+    }
+
+    /// Returns a claimed job without having started it.
+    pub async fn give_back(&self, queue: usize, job: &ClaimedJob, claimed_by: Uuid) {
+        if let Some((_, held)) = self.hold(queue, job, claimed_by) {
+            self.end(held, Outcome::GivenBack).await;
+        }
+    }
+
+    /// Takes a slot for a claimed job. None where its handler still runs from an earlier claim.
+    fn hold(&self, queue: usize, job: &ClaimedJob, claimed_by: Uuid) -> Option<(Arc<Handler<S>>, Arc<Held>)> {
         let Some(handler) = self.registry.get(&job.kind).map(Arc::clone) else {
             // A claim asks only for the kinds of the registry.
             tracing::error!(job_id = job.id, kind = job.kind, "claimed a job of an unknown kind");
-            return;
+            return None;
         };
         let new = NewHeld {
             fence: Fence { id: job.id, claim: job.claim, worker: claimed_by },
@@ -60,34 +78,11 @@ impl<S: Send + Sync + 'static> Executor<S> {
         };
         let Some(held) = self.shared.held.hold(&new) else {
             tracing::warn!(job_id = job.id, "the claim of a running job was lost by the database; its run goes on");
-            return;
+            return None;
         };
         self.shared.slots.take(queue);
-        self.shared.metrics.claimed.increment();
         self.shared.metrics.in_flight.increment();
-        let span = tracing::info_span!(
-            parent: None, "attempt", job_id = job.id, kind = handler.kind, attempt = job.attempt
-        );
-        let attempt = Arc::clone(self).attempt(handler, held, job).instrument(span);
-        tokio::spawn(self.abandoned.clone().run_until_cancelled_owned(attempt));
-    }
-
-    /// Returns a claimed job without having started it.
-    pub async fn give_back(&self, queue: usize, job: &ClaimedJob, claimed_by: Uuid) {
-        let Some(handler) = self.registry.get(&job.kind) else { return };
-        let held = self.shared.held.hold(&NewHeld {
-            fence: Fence { id: job.id, claim: job.claim, worker: claimed_by },
-            kind: handler.kind,
-            queue,
-            attempt: job.attempt,
-            max_attempts: job.max_attempts,
-            timeout: None,
-        });
-        if let Some(held) = held {
-            self.shared.slots.take(queue);
-            self.shared.metrics.in_flight.increment();
-            self.end(held, Outcome::GivenBack).await;
-        }
+        Some((handler, held))
     }
 
     async fn attempt(self: Arc<Self>, handler: Arc<Handler<S>>, held: Arc<Held>, job: ClaimedJob) {
@@ -140,10 +135,10 @@ impl<S: Send + Sync + 'static> Executor<S> {
 
     /// Stops all jobs that still run and waits for their handlers to return or be dropped.
     /// Answers with how many did not end by themselves. A handler that blocks its thread is given up.
-    pub async fn cut_off(&self, reason: StopReason) -> u64 {
+    pub async fn cut_off(&self) -> u64 {
         let running: Vec<_> = self.shared.held.all().into_iter().filter(|held| !held.has_ended()).collect();
         for held in &running {
-            held.stop(reason);
+            held.stop(StopReason::ShuttingDown);
         }
         let margin = Duration::from_millis(500);
         let _ = tokio::time::timeout(CANCEL_GRACE + margin, self.drained()).await;

@@ -4,7 +4,7 @@
 //! between.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -41,8 +41,8 @@ pub(super) struct Held {
     fence: Mutex<(i32, Uuid)>,
     stop_reason: AtomicU8,
     stopped_at: Mutex<Option<Instant>>,
-    /// Its slot is free again: its handler has ended, or was given up.
-    slot_freed: AtomicU8,
+    /// Its handler has ended, or was given up.
+    ended: AtomicBool,
 }
 
 /// What a held job is made from.
@@ -69,7 +69,7 @@ impl Held {
             fence: Mutex::new((job.fence.claim, job.fence.worker)),
             stop_reason: AtomicU8::new(0),
             stopped_at: Mutex::new(None),
-            slot_freed: AtomicU8::new(0),
+            ended: AtomicBool::new(false),
         }
     }
 
@@ -114,12 +114,12 @@ impl Held {
     /// Claims the right to free the slot and to record the outcome: true for the first who asks,
     /// since a handler that was given up may still end by itself.
     pub fn end_once(&self) -> bool {
-        self.slot_freed.swap(1, Ordering::AcqRel) == 0
+        !self.ended.swap(true, Ordering::AcqRel)
     }
 
     /// Whether its handler has ended or was given up.
     pub fn has_ended(&self) -> bool {
-        self.slot_freed.load(Ordering::Acquire) != 0
+        self.ended.load(Ordering::Acquire)
     }
 }
 

@@ -14,7 +14,6 @@ use super::control::Control;
 use super::executor::Executor;
 use super::fetcher::Fetcher;
 use super::finisher::{Finisher, MAX_WAITING};
-use super::held::StopReason;
 use super::lease::{self, Lease};
 use super::listener::Listener;
 use super::pulse::Pulse;
@@ -131,7 +130,7 @@ async fn drain<S: Send + Sync + 'static>(shared: &Shared, executor: &Executor<S>
         drained = timeout(shared.settings.shutdown_timeout, executor.drained()) => drained.is_ok(),
         () = shutdown.hurried() => false,
     };
-    if drained { 0 } else { executor.cut_off(StopReason::ShuttingDown).await }
+    if drained { 0 } else { executor.cut_off().await }
 }
 
 async fn record_rest(mut finisher: AbortOnDropHandle<u64>, cutoff: &CancellationToken) -> u64 {
