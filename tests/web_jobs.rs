@@ -3,15 +3,14 @@
 
 mod support;
 
-use std::time::Duration;
-
 use futures_util::future::join_all;
 use postrider::job::MAX_ARGS_BYTES;
 use reqwest::Method;
 use serde_json::{Value, json};
 use support::database::TestDatabase;
+use support::notifications::Ear;
 use support::web::{Answer, WebService};
-use tokio_postgres::{AsyncMessage, NoTls};
+use tokio_postgres::NoTls;
 
 async fn start() -> (TestDatabase, WebService) {
     let database = TestDatabase::new().await;
@@ -60,24 +59,14 @@ async fn every_field_is_taken() {
 #[tokio::test]
 async fn a_posted_job_notifies_those_who_listen() {
     let (database, web) = start().await;
-    let (client, mut connection) = tokio_postgres::connect(&database.url, NoTls).await.unwrap();
-    let (heard, mut hear) = tokio::sync::mpsc::channel(1);
-    tokio::spawn(async move {
-        while let Some(Ok(message)) = std::future::poll_fn(|cx| connection.poll_message(cx)).await {
-            if let AsyncMessage::Notification(notification) = message {
-                let _ = heard.send(notification.payload().to_owned()).await;
-            }
-        }
-    });
-    client.batch_execute("LISTEN postrider").await.unwrap();
+    let mut ear = Ear::new(&database).await;
     for key in [None, Some("k")] {
         let mut request = web.request(Method::POST, "/jobs").json(&json!({"kind": "k", "queue": "q"}));
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
         }
         Answer::of(request).await.json(201);
-        let payload = tokio::time::timeout(Duration::from_secs(5), hear.recv()).await.expect("a notification");
-        assert_eq!(payload.as_deref(), Some("wake q"), "with key {key:?}");
+        assert_eq!(ear.all().await, ["wake q"], "with key {key:?}");
     }
 }
 

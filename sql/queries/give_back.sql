@@ -6,4 +6,4 @@ WITH returned AS (
     WHERE j.id = ANY ($1) AND j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
     RETURNING j.id, j.queue
 )
-SELECT id, postrider.announce(queue, now()) FROM returned
+SELECT id, postrider.announce_return(queue, now()) FROM returned

@@ -6,4 +6,4 @@ WITH returned AS (
     WHERE j.running AND j.attempted_by = $1 AND j.id <> ALL ($2::bigint[])
     RETURNING j.id, j.queue
 )
-SELECT id, postrider.announce(queue, now()) FROM returned
+SELECT id, postrider.announce_return(queue, now()) FROM returned

@@ -17,4 +17,4 @@ returned AS (
     WHERE j.id = stray.id AND j.claim = stray.claim AND j.running
     RETURNING j.id, j.kind, j.attempt, j.max_attempts, j.attempted_by, j.queue
 )
-SELECT id, kind, attempt, max_attempts, attempted_by, false AS discarded, postrider.announce(queue, now()) AS announced FROM returned
+SELECT id, kind, attempt, max_attempts, attempted_by, false AS discarded, postrider.announce_return(queue, now()) AS announced FROM returned

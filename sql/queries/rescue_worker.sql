@@ -33,6 +33,6 @@ discarded AS (
     FROM spent
     RETURNING id, kind, attempt, max_attempts, attempted_by
 )
-SELECT id, kind, attempt, max_attempts, attempted_by, false AS discarded, postrider.announce(queue, run_at) AS announced FROM returned
+SELECT id, kind, attempt, max_attempts, attempted_by, false AS discarded, postrider.announce_return(queue, run_at) AS announced FROM returned
 UNION ALL
 SELECT id, kind, attempt, max_attempts, attempted_by, true, false FROM discarded

@@ -12,4 +12,4 @@ brought_back AS (
     FROM taken
     RETURNING id, queue, run_at
 )
-SELECT id, postrider.announce(queue, run_at) AS announced FROM brought_back
+SELECT id, postrider.announce_return(queue, run_at) AS announced FROM brought_back

@@ -4,4 +4,4 @@ WITH moved AS (
     WHERE id = $1 AND NOT running AND (NOT $2 OR failed_at IS NOT NULL)
     RETURNING id, queue, run_at
 )
-SELECT id, postrider.announce(queue, run_at) AS announced FROM moved
+SELECT id, postrider.announce_return(queue, run_at) AS announced FROM moved

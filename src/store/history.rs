@@ -1,4 +1,4 @@
-//! Partitions of the history: made ahead, dropped when over.
+//! Upkeep of the tables: partitions of the history, made ahead and dropped when over; vacuum.
 
 use chrono::NaiveDate;
 use tokio_postgres::types::Type;
@@ -80,4 +80,9 @@ pub(crate) async fn drop_partition(client: &Client, name: &PartitionName) -> Res
 /// Whether the connection now holds the lock of an upkeep task, until it closes.
 pub(crate) async fn try_upkeep_lock(client: &Client, task: &str) -> Result<bool, Error> {
     Ok(client.query_typed_one(sql!("try_upkeep_lock"), &[(&task, Type::TEXT)]).await?.try_get(0)?)
+}
+
+/// Frees the space of the rows that finished jobs left behind.
+pub(crate) async fn vacuum_jobs(client: &Client) -> Result<(), Error> {
+    Ok(client.batch_execute(sql!("vacuum_jobs")).await?)
 }

@@ -9,6 +9,7 @@ pub(crate) mod control;
 pub(crate) mod enqueue;
 pub(crate) mod finish;
 pub(crate) mod history;
+pub(crate) mod idle_lock;
 pub(crate) mod lookup;
 pub(crate) mod notification;
 pub(crate) mod periodic;

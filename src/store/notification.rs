@@ -10,6 +10,10 @@ pub(crate) const CHANNEL: &str = "postrider";
 pub(crate) enum Notification {
     /// A job of the queue is due.
     Wake { queue: String },
+    /// Jobs of the queue came back: they may lie behind the place from which claims look.
+    Back { queue: String },
+    /// Whoever stood idle for the queue does so no more.
+    Idle { queue: String },
     /// A job of the queue will be due at this time, in ms since 1970 by the database's clock.
     Due { queue: String, at_ms: i64 },
     /// Somebody asked for a running job to be cancelled.
@@ -27,6 +31,8 @@ impl FromStr for Notification {
         let (verb, rest) = payload.split_once(' ').unwrap_or((payload, ""));
         match verb {
             "wake" if !rest.is_empty() => Ok(Self::Wake { queue: rest.to_owned() }),
+            "back" if !rest.is_empty() => Ok(Self::Back { queue: rest.to_owned() }),
+            "idle" if !rest.is_empty() => Ok(Self::Idle { queue: rest.to_owned() }),
             "due" => {
                 let (at, queue) = rest.split_once(' ').ok_or(Unknown)?;
                 let at_ms = at.parse().map_err(|_| Unknown)?;
@@ -46,6 +52,8 @@ mod tests {
     #[test]
     fn what_the_sql_functions_write_is_read() {
         assert_eq!("wake default".parse(), Ok(Notification::Wake { queue: "default".into() }));
+        assert_eq!("back default".parse(), Ok(Notification::Back { queue: "default".into() }));
+        assert_eq!("idle default".parse(), Ok(Notification::Idle { queue: "default".into() }));
         assert_eq!("due 17 a/b".parse(), Ok(Notification::Due { queue: "a/b".into(), at_ms: 17 }));
         assert_eq!("cancel".parse(), Ok(Notification::Cancel));
     }

@@ -1,4 +1,7 @@
-//! Starting claimed jobs, each as a task with a span of its own, and stopping them.
+//! Starting claimed jobs, each attempt with a span of its own, and stopping them.
+//!
+//! A task runs one attempt after the other for as long as its queue has jobs ready, so that jobs
+//! which take no time cost no task each.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,6 +15,7 @@ use uuid::Uuid;
 use super::attempt::{self, CANCEL_GRACE};
 use super::context::Context;
 use super::held::{Held, NewHeld, StopReason};
+use super::lanes::Lanes;
 use super::outcome::{Ended, Outcome};
 use super::registry::{Handler, Registry};
 use super::shared::Shared;
@@ -22,6 +26,7 @@ use crate::store::finish::Fence;
 const BLOCKED_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct Executor<S> {
+    pub lanes: Lanes<Ready<S>>,
     shared: Arc<Shared>,
     registry: Registry<S>,
     state: Arc<S>,
@@ -29,6 +34,13 @@ pub(super) struct Executor<S> {
     abandoned: CancellationToken,
     /// Attempts that the shutdown cut off.
     cut_off: AtomicU64,
+}
+
+/// A claimed job, ready to be started.
+pub(super) struct Ready<S> {
+    held: Arc<Held>,
+    handler: Arc<Handler<S>>,
+    args: String,
 }
 
 impl<S: Send + Sync + 'static> Executor<S> {
@@ -40,32 +52,46 @@ impl<S: Send + Sync + 'static> Executor<S> {
         finisher: mpsc::Sender<Ended>,
         abandoned: CancellationToken,
     ) -> Self {
-        Self { shared, registry, state, finisher, abandoned, cut_off: AtomicU64::new(0) }
+        let lanes = Lanes::new(&shared.settings.queues);
+        Self { lanes, shared, registry, state, finisher, abandoned, cut_off: AtomicU64::new(0) }
     }
 
-    /// Starts a claimed job. `claimed_by` is the worker id that the claim was made under.
-    pub fn start(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
-        let Some((handler, held)) = self.hold(queue, &job, claimed_by) else { return };
+    /// Takes a claimed job: starts it where a slot is free, and keeps it ready where none is.
+    /// `claimed_by` is the worker id that the claim was made under.
+    pub fn take(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
+        let order = job.order();
+        let Some(ready) = self.hold(queue, job, claimed_by) else { return };
         self.shared.metrics.claimed.increment();
-        let span = tracing::info_span!(
-            parent: None, "attempt", job_id = job.id, kind = handler.kind, attempt = job.attempt
-        );
-        let attempt = Arc::clone(self).attempt(handler, held, job).instrument(span);
-        tokio::spawn(self.abandoned.clone().run_until_cancelled_owned(attempt));
-    }
-
-    /// Returns a claimed job without having started it.
-    pub async fn give_back(&self, queue: usize, job: &ClaimedJob, claimed_by: Uuid) {
-        if let Some((_, held)) = self.hold(queue, job, claimed_by) {
-            self.end(held, Outcome::GivenBack).await;
+        if let Some(ready) = self.lanes.put(queue, order, ready) {
+            self.start(queue, ready);
         }
     }
 
-    /// Takes a slot for a claimed job. None where its handler still runs from an earlier claim.
-    fn hold(&self, queue: usize, job: &ClaimedJob, claimed_by: Uuid) -> Option<(Arc<Handler<S>>, Arc<Held>)> {
-        let Some(handler) = self.registry.get(&job.kind).map(Arc::clone) else {
+    /// Starts a job in a slot that was taken for it.
+    fn start(self: &Arc<Self>, queue: usize, ready: Ready<S>) {
+        let abandoned = self.abandoned.clone();
+        tokio::spawn(abandoned.run_until_cancelled_owned(Arc::clone(self).run(queue, ready)));
+    }
+
+    /// Returns a claimed job without having started it.
+    pub async fn give_back(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
+        if let Some(ready) = self.hold(queue, job, claimed_by) {
+            self.end(ready.held, Outcome::GivenBack).await;
+        }
+    }
+
+    /// Returns the jobs of a queue that wait for a slot.
+    pub async fn give_back_ready(&self, queue: usize) {
+        for ready in self.lanes.take_ready(queue) {
+            self.end(ready.held, Outcome::GivenBack).await;
+        }
+    }
+
+    /// Holds a claimed job. None where its handler still runs from an earlier claim.
+    fn hold(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid) -> Option<Ready<S>> {
+        let Some(handler) = self.shared.kinds.get(job.kind).and_then(|kind| self.registry.get(kind)) else {
             // A claim asks only for the kinds of the registry.
-            tracing::error!(job_id = job.id, kind = job.kind, "claimed a job of an unknown kind");
+            tracing::error!(job_id = job.id, "claimed a job of an unknown kind");
             return None;
         };
         let new = NewHeld {
@@ -80,13 +106,33 @@ impl<S: Send + Sync + 'static> Executor<S> {
             tracing::warn!(job_id = job.id, "the claim of a running job was lost by the database; its run goes on");
             return None;
         };
-        self.shared.slots.take(queue);
-        self.shared.metrics.in_flight.increment();
-        Some((handler, held))
+        if job.cancel_requested {
+            held.stop(StopReason::CancelRequested);
+        }
+        Some(Ready { held, handler: Arc::clone(handler), args: job.args })
     }
 
-    async fn attempt(self: Arc<Self>, handler: Arc<Handler<S>>, held: Arc<Held>, job: ClaimedJob) {
-        let outcome = if job.cancel_requested {
+    /// Runs a job in the slot that was taken for it, then those that are ready.
+    async fn run(self: Arc<Self>, queue: usize, first: Ready<S>) {
+        let mut next = Some(first);
+        while let Some(Ready { held, handler, args }) = next {
+            let span = tracing::info_span!(
+                parent: None, "attempt", job_id = held.id, kind = held.kind, attempt = held.attempt
+            );
+            let held_slot = self.attempt(&handler, held, &args).instrument(span).await;
+            if !held_slot {
+                return;
+            }
+            next = self.lanes.next(queue);
+        }
+    }
+
+    /// Runs one attempt. Answers whether its slot is still its own.
+    async fn attempt(&self, handler: &Handler<S>, held: Arc<Held>, args: &str) -> bool {
+        self.shared.metrics.in_flight.increment();
+        held.start();
+        let outcome = if held.stop_reason().is_some() {
+            // While it was ready: nobody wants it any more, or it belongs to another worker.
             Outcome::Cancelled { reason: None }
         } else {
             let context = Context {
@@ -100,20 +146,22 @@ impl<S: Send + Sync + 'static> Executor<S> {
                 database: self.shared.database.clone(),
                 state: Arc::clone(&self.state),
             };
-            let start = || handler.start(&job.args, context);
+            let start = || handler.start(args, context);
             let policy = &self.shared.settings.retry_policy;
             attempt::run(&held, held.timeout, policy, handler.retry_after, start).await
         };
-        self.end(held, outcome).await;
+        self.end(held, outcome).await
     }
 
-    /// Hands the outcome to the finisher, and only then frees the slot, so that a finisher that
-    /// lags behind the database holds up new claims.
-    async fn end(&self, held: Arc<Held>, outcome: Outcome) {
+    /// Hands the outcome to the finisher, before its slot is freed, so that a finisher that lags
+    /// behind the database holds up new claims. Answers whether the attempt had not ended before.
+    async fn end(&self, held: Arc<Held>, outcome: Outcome) -> bool {
         if !held.end_once() {
-            return;
+            return false;
         }
-        let queue = held.queue;
+        if held.has_started() {
+            self.shared.metrics.in_flight.decrement();
+        }
         if matches!(outcome, Outcome::GivenBack) && held.stop_reason() == Some(StopReason::ShuttingDown) {
             self.cut_off.fetch_add(1, Ordering::AcqRel);
         }
@@ -129,23 +177,22 @@ impl<S: Send + Sync + 'static> Executor<S> {
         } else if self.finisher.send(Ended { held, outcome }).await.is_err() {
             tracing::error!("an attempt ended after the shutdown was over");
         }
-        self.shared.metrics.in_flight.decrement();
-        self.shared.slots.give_back(queue);
+        true
     }
 
     /// Stops all jobs that still run and waits for their handlers to return or be dropped.
     /// Answers with how many did not end by themselves. A handler that blocks its thread is given up.
-    pub async fn cut_off(&self) -> u64 {
-        let running: Vec<_> = self.shared.held.all().into_iter().filter(|held| !held.has_ended()).collect();
+    pub async fn cut_off(self: &Arc<Self>) -> u64 {
+        let running: Vec<_> = self.shared.held.all().into_iter().filter(|held| held.is_running()).collect();
         for held in &running {
             held.stop(StopReason::ShuttingDown);
         }
         let margin = Duration::from_millis(500);
         let _ = tokio::time::timeout(CANCEL_GRACE + margin, self.drained()).await;
         for held in &running {
-            if !held.has_ended() {
+            if held.is_running() {
                 tracing::error!(job_id = held.id, kind = held.kind, "handler ignores cancellation; given up");
-                self.end(Arc::clone(held), attempt::given_up(held, &self.shared.settings.retry_policy)).await;
+                self.give_up(held).await;
             }
         }
         self.cut_off.load(Ordering::Acquire)
@@ -153,27 +200,34 @@ impl<S: Send + Sync + 'static> Executor<S> {
 
     /// Resolves when no handler runs.
     pub async fn drained(&self) {
-        while !self.shared.slots.all_free() {
-            self.shared.slots.freed().await;
+        self.lanes.emptied().await;
+    }
+
+    /// Records what becomes of a handler that does not end, and passes its slot on.
+    async fn give_up(self: &Arc<Self>, held: &Arc<Held>) {
+        let outcome = attempt::given_up(held, &self.shared.settings.retry_policy);
+        if self.end(Arc::clone(held), outcome).await
+            && let Some(next) = self.lanes.next(held.queue)
+        {
+            self.start(held.queue, next);
         }
     }
 
     /// Gives up handlers that block their thread although they were asked to stop, so that they do
     /// not cost a slot for ever.
-    pub async fn give_up_blocked(&self) {
+    pub async fn give_up_blocked(self: &Arc<Self>) {
         for held in self.shared.held.all() {
             if held.is_overdue(CANCEL_GRACE) {
                 held.stop(StopReason::TimedOut);
             }
             let stopped_long_ago = held.stopped_at().is_some_and(|at| at.elapsed() > CANCEL_GRACE + BLOCKED_AFTER);
-            if stopped_long_ago && !held.has_ended() {
+            if stopped_long_ago && held.is_running() {
                 tracing::error!(
                     job_id = held.id,
                     kind = held.kind,
                     "handler ignores cancellation and blocks its thread; its slot is freed, its job recorded as given up"
                 );
-                let outcome = attempt::given_up(&held, &self.shared.settings.retry_policy);
-                self.end(held, outcome).await;
+                self.give_up(&held).await;
             }
         }
     }

@@ -1,23 +1,12 @@
 //! Claiming: the one task of a worker process that fetches, for all its queues in one round trip.
 //!
-//! Each queue has an appetite:
+//! How many jobs of a queue: as many as it has free slots, and some ahead (`prefetch`). When: as its
+//! `appetite` says. From where: from its bound (`bounds`), or from the start where that costs nothing.
 //!
-//! ```text
-//!            woken                        batch full
-//!   ┌──────────────────────▶ Hungry ◀───────────────────┐
-//!   │                          │ batch short            │
-//!  Idle ◀── nothing there ── Confirm ───────────────────┘
-//!   │  ▲                       ▲
-//!   │  └──── nothing there ────│──┐
-//!   └─ poll, or a due time ──▶ Look ── something there
-//! ```
-//!
-//! A short batch does not prove a queue empty: a row that changed between the claim's snapshot and
-//! its lock is passed over although it could be claimed. Hence `Confirm`, one more look.
-//!
-//! Promises: one claim in flight, as large as there are free slots, with no pause between claims;
-//! a wake-up during a claim leads to another; a claim that fails or hangs loses no job, since jobs
-//! that it may have claimed unseen are given back.
+//! Promises: one claim in flight, with no pause while there is more to claim than there are slots; a
+//! wake-up during a claim leads to another; a job claimed ahead is started or given back within half
+//! a second; a claim that fails or hangs loses no job, since jobs that it may have claimed unseen
+//! are given back.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,11 +14,16 @@ use std::time::{Duration, Instant};
 use tokio::time::{Instant as TokioInstant, sleep_until};
 
 use super::Shutdown;
+use super::appetite::{Advice, Appetite, Meal};
+use super::bounds::Start;
+use super::database_clock::DatabaseClock;
 use super::executor::Executor;
+use super::prefetch::Prefetch;
 use super::shared::Shared;
+use super::standing::Standing;
 use crate::Error;
 use crate::database::{Reconnect, within};
-use crate::store::claim::{self, Claimed};
+use crate::store::claim::{self, Claimed, ClaimedJob, Places, Wish};
 use crate::store::session::Session;
 
 /// The server gives a claim up after 5 s, so that no answer after a little longer means that the
@@ -42,18 +36,21 @@ const UNSEEN_LOOK: Duration = Duration::from_secs(2);
 /// The longest sleep while the lease has run out.
 const LEASE_WAIT: Duration = Duration::from_millis(100);
 
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Appetite {
-    Idle,
-    Look,
-    Confirm,
-    Hungry,
-}
+/// The most jobs in one claim.
+const MAX_CLAIM: usize = 1_000;
+/// How long a job may wait for a slot in this process.
+const LONGEST_READY: Duration = Duration::from_millis(500);
+/// How long all slots may be taken before the worker stops standing idle.
+const FULL_FOR: Duration = Duration::from_millis(5);
+/// How often a worker that another stands for looks whether it still does.
+const CHECK_COVER: Duration = Duration::from_secs(2);
+/// The longest poll interval while no notification can be heard.
+const DEAF_POLL: Duration = Duration::from_millis(250);
 
 pub(super) struct Fetcher<S> {
     shared: Arc<Shared>,
     executor: Arc<Executor<S>>,
-    appetites: Vec<Appetite>,
+    queues: Vec<Queue>,
     session: Option<Session>,
     reconnect: Reconnect,
     clock: Option<DatabaseClock>,
@@ -63,30 +60,47 @@ pub(super) struct Fetcher<S> {
     unseen: Option<(Instant, Instant)>,
 }
 
-/// Relates the database's clock to ours, so that a due time becomes a timer.
-struct DatabaseClock {
-    database_ms: f64,
-    read_at: Instant,
+/// What the fetcher knows of one queue.
+struct Queue {
+    appetite: Appetite,
+    prefetch: Prefetch,
+    /// Since when all its slots are taken.
+    full_since: Option<Instant>,
+    /// When it was last asked who stands idle for it.
+    stood_at: Instant,
+    /// Whether a notification told of a job since the last claim.
+    is_called: bool,
+    /// How often it has come to be told of new jobs.
+    answers: u32,
 }
 
-impl DatabaseClock {
-    fn instant_of(&self, database_ms: i64) -> Instant {
-        #[allow(clippy::cast_precision_loss)] // ms since 1970 fit 52 bits for 140,000 years
-        let ahead_ms = database_ms as f64 - self.database_ms;
-        self.read_at + Duration::try_from_secs_f64(ahead_ms.max(0.0) / 1000.0).unwrap_or(Duration::from_hours(1))
-    }
+/// One queue's part of a claim.
+struct Want {
+    queue: usize,
+    limit: usize,
+    start: Start,
+    stood: Standing,
 }
 
 impl<S: Send + Sync + 'static> Fetcher<S> {
     pub fn new(shared: Arc<Shared>, executor: Arc<Executor<S>>) -> Self {
+        let now = Instant::now();
+        let queue = |_| Queue {
+            appetite: Appetite::new(now),
+            prefetch: Prefetch::new(now),
+            full_since: None,
+            stood_at: now,
+            is_called: false,
+            answers: 0,
+        };
         Self {
-            appetites: vec![Appetite::Hungry; shared.settings.queues.len()],
+            queues: (0..shared.settings.queues.len()).map(queue).collect(),
             shared,
             executor,
             session: None,
             reconnect: Reconnect::default(),
             clock: None,
-            next_look: Instant::now(),
+            next_look: now,
             unseen: None,
         }
     }
@@ -94,6 +108,10 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     /// Fetches until the shutdown begins. Answers whether all that it may have claimed is known.
     pub async fn run(mut self, shutdown: Shutdown) -> bool {
         self.fetch(&shutdown).await;
+        for queue in 0..self.queues.len() {
+            self.shared.standings.leave(queue);
+            self.executor.give_back_ready(queue).await;
+        }
         if self.unseen.is_none() {
             return true;
         }
@@ -107,32 +125,33 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
 
     async fn fetch(&mut self, shutdown: &Shutdown) {
         loop {
-            self.take_wakes();
-            // Also while there is no time to sleep, lest a busy queue keep it from the others.
-            if Instant::now() >= self.next_look {
-                self.look();
+            if shutdown.has_begun() {
+                return;
             }
-            let wanted = self.wanted();
-            if wanted.is_empty() {
+            self.take_wakes();
+            let now = Instant::now();
+            // Also while there is no time to sleep, lest a busy queue keep it from the others.
+            if now >= self.next_look {
+                self.look(now);
+            }
+            let wants = self.wants(now).await;
+            if wants.is_empty() {
                 tokio::select! {
                     biased;
                     () = shutdown.begun() => return,
                     () = self.shared.wake.pending() => {}
-                    () = self.shared.slots.freed(), if self.is_starved() => {}
-                    () = sleep_until(TokioInstant::from_std(self.next_look)) => {}
+                    () = self.executor.lanes.wanting() => {}
+                    () = sleep_until(TokioInstant::from_std(self.next_time(now))) => {}
                 }
                 continue;
-            }
-            if shutdown.has_begun() {
-                return;
             }
             if !self.shared.lease.is_fresh() {
                 // Others may have given this worker up: what it claimed would be taken from it.
                 tokio::time::sleep(LEASE_WAIT).await;
                 continue;
             }
-            match self.claim(&wanted).await {
-                Ok(claimed) => self.accept(&wanted, claimed, shutdown).await,
+            match self.claim(&wants).await {
+                Ok(claimed) => self.accept(&wants, claimed, shutdown).await,
                 Err(error) => {
                     tracing::warn!(%error, "claim failed; trying again");
                     self.session = None;
@@ -148,9 +167,20 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     /// Turns what is pending into appetite.
     fn take_wakes(&mut self) {
         let pending = self.shared.wake.take();
-        for (number, appetite) in self.appetites.iter_mut().enumerate() {
+        let now = Instant::now();
+        for (number, queue) in self.queues.iter_mut().enumerate() {
             if pending.has(number) {
-                *appetite = Appetite::Hungry;
+                queue.is_called = true;
+                queue.appetite.hear(self.shared.standings.of(number), now);
+            }
+            if self.shared.standings.of(number) == Standing::Covered && now - queue.stood_at >= CHECK_COVER {
+                queue.stood_at = now;
+                self.shared.standings.check_cover(number);
+            }
+            // One more look, for the jobs that were added before.
+            let answers = self.shared.standings.answers(number);
+            if std::mem::replace(&mut queue.answers, answers) != answers {
+                queue.appetite.look_at(now);
             }
         }
         if let (Some(due_ms), Some(clock)) = (pending.due_ms, &self.clock) {
@@ -158,58 +188,121 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         }
     }
 
-    fn look(&mut self) {
-        for appetite in &mut self.appetites {
-            if *appetite == Appetite::Idle {
-                *appetite = Appetite::Look;
-            }
+    /// Looks at all queues without having been told of anything.
+    fn look(&mut self, now: Instant) {
+        for queue in &mut self.queues {
+            queue.appetite.look_at(now);
         }
-        self.next_look = Instant::now() + self.poll_interval();
+        self.next_look = now + self.poll_interval();
     }
 
     /// The poll interval, up to 10 % shorter, so that a fleet started at once does not poll at once.
     fn poll_interval(&self) -> Duration {
-        self.shared.settings.poll_interval.mul_f64(0.9 + 0.1 * fastrand::f64())
+        let settings = &self.shared.settings;
+        let is_deaf = settings.listen && self.shared.standings.of(0) == Standing::Deaf;
+        let interval = if is_deaf { settings.poll_interval.min(DEAF_POLL) } else { settings.poll_interval };
+        interval.mul_f64(0.9 + 0.1 * fastrand::f64())
     }
 
-    /// The queues to claim from, each with its free slots.
-    fn wanted(&self) -> Vec<(usize, usize)> {
-        (0..self.appetites.len())
-            .filter(|number| self.appetites[*number] != Appetite::Idle)
-            .map(|number| (number, self.shared.slots.free(number)))
-            .filter(|(_, free)| *free > 0)
-            .collect()
+    /// What to claim now. Gives back jobs that have waited too long for a slot.
+    async fn wants(&mut self, now: Instant) -> Vec<Want> {
+        let mut wants = Vec::new();
+        for number in 0..self.queues.len() {
+            let queue = &mut self.queues[number];
+            let occupancy = self.executor.lanes.occupancy(number);
+            queue.prefetch.note(occupancy.ended, now);
+            if occupancy.waiting_since.is_some_and(|since| now - since >= LONGEST_READY) {
+                self.executor.give_back_ready(number).await;
+                continue;
+            }
+            let mut stood = self.shared.standings.of(number);
+            queue.full_since = if occupancy.free > 0 { None } else { queue.full_since.or(Some(now)) };
+            if stood.is_told() && queue.full_since.is_some_and(|since| now - since >= FULL_FOR) {
+                self.shared.standings.leave(number);
+                stood = Standing::Leaving;
+                // Jobs will be added unannounced, so it has to look for them once there is room.
+                queue.appetite.look_at(now);
+            }
+            if !queue.appetite.is_due(now) {
+                continue;
+            }
+            let ahead = queue.prefetch.ahead();
+            let low = ahead / 2;
+            if occupancy.free == 0 && occupancy.ready > low.saturating_sub(1) {
+                self.executor.lanes.refill_at(number, low.saturating_sub(1));
+                continue;
+            }
+            let limit = (occupancy.free + ahead.saturating_sub(occupancy.ready)).min(MAX_CLAIM);
+            if limit == 0 {
+                self.executor.lanes.refill_at(number, 0);
+                continue;
+            }
+            wants.push((number, limit, stood));
+        }
+        let whole = !wants.is_empty() && self.shared.rescan.is_cheap();
+        let want = |(queue, limit, stood)| Want { queue, limit, stood, start: self.shared.bounds.start(queue, whole) };
+        wants.into_iter().map(want).collect()
     }
 
-    /// Whether some queue would claim if it had a free slot.
-    fn is_starved(&self) -> bool {
-        self.appetites.iter().any(|appetite| *appetite != Appetite::Idle)
+    /// When to look at the queues again if nothing happens until then.
+    fn next_time(&self, now: Instant) -> Instant {
+        let mut time = self.next_look;
+        for (number, queue) in self.queues.iter().enumerate() {
+            let occupancy = self.executor.lanes.occupancy(number);
+            if let Some(since) = occupancy.waiting_since {
+                time = time.min(since + LONGEST_READY);
+            }
+            if self.shared.standings.of(number) == Standing::Covered {
+                time = time.min(queue.stood_at + CHECK_COVER);
+            }
+            if let Some(next) = queue.appetite.next().filter(|next| *next > now || occupancy.free > 0) {
+                time = time.min(next);
+            }
+            if occupancy.free == 0 && self.shared.standings.of(number).is_told() {
+                time = time.min(queue.full_since.unwrap_or(now) + FULL_FOR);
+            }
+        }
+        time
     }
 
-    async fn claim(&mut self, wanted: &[(usize, usize)]) -> Result<Claimed, Error> {
+    async fn claim(&mut self, wants: &[Want]) -> Result<Claimed, Error> {
         let session = match self.session.take() {
             Some(session) if !session.is_closed() => session,
             _ => within(CLAIM_TIMEOUT, claim::open_session(&self.shared.database, self.shared.is_direct())).await?,
         };
         self.give_back_unseen(&session).await;
-        let queues: Vec<&str> = wanted.iter().map(|(number, _)| &*self.shared.settings.queues[*number].name).collect();
-        #[allow(clippy::cast_possible_wrap)] // at most 10,000
-        let free: Vec<i64> = wanted.iter().map(|(_, free)| *free as i64).collect();
+        let wish = |want: &Want| Wish {
+            queue: &self.shared.settings.queues[want.queue].name,
+            limit: want.limit,
+            after: want.start.places,
+        };
+        let wishes: Vec<Wish<'_>> = wants.iter().map(wish).collect();
         let worker = self.shared.lease.worker_id();
-        let now = Instant::now();
-        let answer = within(CLAIM_TIMEOUT, claim::claim(&session, worker, &self.shared.kinds, &queues, &free)).await;
+        let began = Instant::now();
+        let answer = within(CLAIM_TIMEOUT, claim::claim(&session, worker, &self.shared.kinds, &wishes)).await;
         match answer {
             Ok(claimed) => {
                 self.session = Some(session);
                 self.reconnect.reset();
+                self.note_cost(wants, claimed.jobs.len(), began.elapsed());
                 Ok(claimed)
             }
             Err(error) => {
                 if error.leaves_doubt() {
-                    self.unseen = Some((now + UNSEEN_FOR, now));
+                    self.unseen = Some((began + UNSEEN_FOR, began));
                 }
                 Err(error)
             }
+        }
+    }
+
+    /// Learns what a look from the start costs, apart from what it does for each job.
+    fn note_cost(&self, wants: &[Want], jobs: usize, took: Duration) {
+        if wants.iter().all(|want| want.start.places == Places::START) {
+            let share = 1 + u32::try_from(jobs / 50).unwrap_or(u32::MAX);
+            self.shared.rescan.took(took / share);
+        } else {
+            self.shared.rescan.bounded();
         }
     }
 
@@ -249,9 +342,9 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     }
 
     /// Starts what was claimed and decides when to claim next.
-    async fn accept(&mut self, wanted: &[(usize, usize)], claimed: Claimed, shutdown: &Shutdown) {
+    async fn accept(&mut self, wants: &[Want], claimed: Claimed, shutdown: &Shutdown) {
         let now = Instant::now();
-        self.clock = Some(DatabaseClock { database_ms: claimed.database_ms, read_at: now });
+        self.clock = Some(DatabaseClock::read(claimed.database_ms, now));
         if let Some(next_due_ms) = claimed.next_due_ms {
             let ahead = Duration::try_from_secs_f64(next_due_ms.max(0.0) / 1000.0).unwrap_or(Duration::MAX);
             if ahead < Duration::from_hours(2) {
@@ -261,24 +354,40 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         if let Some((_, next)) = self.unseen {
             self.next_look = self.next_look.min(next);
         }
-        let mut counts = vec![0; self.appetites.len()];
+        let mut given: Vec<Vec<ClaimedJob>> = wants.iter().map(|_| Vec::new()).collect();
         for job in claimed.jobs {
-            let Some(queue) = self.shared.queue_number(&job.queue) else { continue };
-            counts[queue] += 1;
-            // Under a former id the job belongs to the others already, or soon will.
-            let is_ours = claimed.worker == self.shared.lease.worker_id() && self.shared.lease.is_fresh();
-            if shutdown.has_begun() || !is_ours {
-                self.executor.give_back(queue, &job, claimed.worker).await;
-            } else {
-                self.executor.start(queue, job, claimed.worker);
+            if let Some(given) = given.get_mut(job.wish) {
+                given.push(job);
             }
         }
-        for (number, free) in wanted {
-            self.appetites[*number] = match (counts[*number], self.appetites[*number]) {
-                (count, _) if count >= *free => Appetite::Hungry,
-                (0, Appetite::Look | Appetite::Confirm) => Appetite::Idle,
-                _ => Appetite::Confirm,
-            };
+        // Under a former id the jobs belong to the others already, or soon will.
+        let is_ours = claimed.worker == self.shared.lease.worker_id() && self.shared.lease.is_fresh();
+        for (want, jobs) in wants.iter().zip(given) {
+            self.shared.bounds.advance(want.queue, want.start, want.limit, &jobs, claimed.looked_at);
+            self.digest(want, jobs.len(), now);
+            for job in jobs {
+                if shutdown.has_begun() || !is_ours {
+                    self.executor.give_back(want.queue, job, claimed.worker).await;
+                } else {
+                    self.executor.take(want.queue, job, claimed.worker);
+                }
+            }
+        }
+    }
+
+    /// Decides when to claim from a queue next, and whether to stand idle for it.
+    fn digest(&mut self, want: &Want, got: usize, now: Instant) {
+        let queue = &mut self.queues[want.queue];
+        if std::mem::take(&mut queue.is_called) && got == 0 && want.start.places != Places::START {
+            self.shared.rescan.hurry();
+        }
+        match queue.appetite.after(Meal { asked: want.limit, got, stood: want.stood }, now) {
+            Advice::Keep => {}
+            Advice::Stand => {
+                queue.stood_at = now;
+                self.shared.standings.stand(want.queue);
+            }
+            Advice::Leave => self.shared.standings.leave(want.queue),
         }
     }
 }

@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio_util::sync::CancellationToken;
@@ -37,7 +37,8 @@ pub(super) struct Held {
     pub max_attempts: i32,
     pub timeout: Option<Duration>,
     pub cancel: CancellationToken,
-    started_at: Instant,
+    /// Unset while it waits for a slot.
+    started_at: OnceLock<Instant>,
     fence: Mutex<(i32, Uuid)>,
     stop_reason: AtomicU8,
     stopped_at: Mutex<Option<Instant>>,
@@ -65,7 +66,7 @@ impl Held {
             max_attempts: job.max_attempts,
             timeout: job.timeout,
             cancel: CancellationToken::new(),
-            started_at: Instant::now(),
+            started_at: OnceLock::new(),
             fence: Mutex::new((job.fence.claim, job.fence.worker)),
             stop_reason: AtomicU8::new(0),
             stopped_at: Mutex::new(None),
@@ -108,7 +109,22 @@ impl Held {
     /// Whether it runs for longer than its timeout and `margin` together: its own timer could not
     /// stop it.
     pub fn is_overdue(&self, margin: Duration) -> bool {
-        self.timeout.is_some_and(|timeout| self.started_at.elapsed() > timeout.saturating_add(margin))
+        let runs_for = self.started_at.get().map_or(Duration::ZERO, Instant::elapsed);
+        self.timeout.is_some_and(|timeout| runs_for > timeout.saturating_add(margin))
+    }
+
+    /// Its attempt begins.
+    pub fn start(&self) {
+        self.started_at.get_or_init(Instant::now);
+    }
+
+    pub fn has_started(&self) -> bool {
+        self.started_at.get().is_some()
+    }
+
+    /// Whether its handler has started and neither ended nor was given up.
+    pub fn is_running(&self) -> bool {
+        self.has_started() && !self.has_ended()
     }
 
     /// Claims the right to free the slot and to record the outcome: true for the first who asks,

@@ -5,6 +5,8 @@
 //! noticed within 10 s, since each heartbeat must be heard within 5 s; after each (re)connect the
 //! fetcher looks at all queues, so that nothing falls between. It wakes and never carries data.
 //!
+//! It also holds the idle locks that the fetcher asks for (see `standing`).
+//!
 //! Nothing that may wait for a lock runs on this connection: a backend that is killed while it
 //! waits keeps its locks, and its worker would seem alive.
 
@@ -16,15 +18,15 @@ use std::time::Duration;
 use futures_util::future::poll_fn;
 use tokio::sync::{oneshot, watch};
 use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
-use tokio_postgres::{AsyncMessage, Connection, Socket};
+use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
 use tokio_util::sync::CancellationToken;
 
 use super::control::Control;
 use super::lease::Identity;
 use super::shared::Shared;
 use crate::Error;
-use crate::database::Reconnect;
-use crate::database::Stream;
+use crate::database::{Reconnect, Stream, within};
+use crate::store::idle_lock::{release_idle_lock, try_idle_lock};
 use crate::store::notification::{CHANNEL, Notification};
 use crate::store::worker as store;
 
@@ -38,6 +40,8 @@ const LOCK_WITHIN: Duration = Duration::from_secs(2);
 const UNHEARD_RETRY: Duration = Duration::from_mins(1);
 /// How often that must have happened, since a slow database may be late for a proof, too.
 const UNHEARD_TRIES: u32 = 3;
+/// How long a try for the idle lock may take: it waits for nothing.
+const IDLE_LOCK_WITHIN: Duration = Duration::from_secs(5);
 const LOCK_RETRY: Duration = Duration::from_millis(10);
 const HEARS_NOTHING: &str = "LISTEN hears nothing: does the URL go through a transaction pooler? \
                              Then set DATABASE_LISTEN_URL to a direct one";
@@ -81,6 +85,7 @@ impl Listener {
                 return;
             }
             self.shared.lease.set_holds_lock(false);
+            self.shared.standings.listens(false);
             let reason = match left {
                 Left::Stopped | Left::NewIdentity => continue,
                 Left::Lost(reason) => reason,
@@ -140,6 +145,8 @@ impl Listener {
 
         self.shared.set_direct();
         self.shared.lease.set_holds_lock(true);
+        self.shared.standings.listens(self.shared.settings.listen);
+        self.shared.bounds.reset_all();
         self.shared.wake.all();
         self.control.check_cancels();
         reconnect.reset();
@@ -150,6 +157,17 @@ impl Listener {
             tracing::info!(worker_id = %me.worker_id, "listener restored");
         }
 
+        tokio::select! {
+            reason = &mut driver => Ok(Left::Lost(reason)),
+            () = self.stop.cancelled() => Ok(Left::Stopped),
+            changed = identity.changed() => Ok(if changed.is_ok() { Left::NewIdentity } else { Left::Stopped }),
+            reason = self.hear_heartbeats(&heard, &mut pongs) => Ok(Left::Lost(reason)),
+            error = self.stand_idle(&client) => Err(error),
+        }
+    }
+
+    /// Returns when a heartbeat that was sent is not heard.
+    async fn hear_heartbeats(&self, heard: &AtomicU64, pongs: &mut watch::Receiver<()>) -> String {
         let mut sent = self.shared.lease.pings_sent();
         let mut deaf_at: Option<Instant> = None;
         loop {
@@ -161,12 +179,37 @@ impl Listener {
                 deaf_at = Some(Instant::now() + DEAF_AFTER);
             }
             tokio::select! {
-                reason = &mut driver => return Ok(Left::Lost(reason)),
-                () = self.stop.cancelled() => return Ok(Left::Stopped),
-                changed = identity.changed() => if changed.is_ok() { return Ok(Left::NewIdentity) },
                 _ = sent.changed() => {}
                 _ = pongs.changed() => {}
-                () = at(deaf_at) => return Ok(Left::Lost("it does not hear its own heartbeat".to_owned())),
+                () = at(deaf_at) => return "it does not hear its own heartbeat".to_owned(),
+            }
+        }
+    }
+
+    /// Takes and lets go of idle locks as the fetcher asks, until the connection fails.
+    async fn stand_idle(&self, client: &Client) -> Error {
+        let standings = &self.shared.standings;
+        let names = |queues: &[usize]| -> Vec<&str> {
+            queues.iter().map(|queue| &*self.shared.settings.queues[*queue].name).collect()
+        };
+        loop {
+            standings.asked().await;
+            let leaving = standings.to_leave();
+            if !leaving.is_empty() {
+                if let Err(error) = within(IDLE_LOCK_WITHIN, release_idle_lock(client, &names(&leaving))).await {
+                    return error;
+                }
+                leaving.iter().for_each(|queue| standings.left(*queue));
+            }
+            let asked = standings.to_try();
+            if !asked.is_empty() {
+                match within(IDLE_LOCK_WITHIN, try_idle_lock(client, &names(&asked))).await {
+                    Ok(answers) => {
+                        asked.iter().zip(answers).for_each(|(queue, answer)| standings.answer(*queue, answer))
+                    }
+                    Err(error) => return error,
+                }
+                self.shared.wake.look_again();
             }
         }
     }
@@ -204,6 +247,17 @@ impl Listener {
                     self.shared.wake.queue(number);
                 }
             }
+            Ok(Notification::Back { queue }) => {
+                if let Some(number) = self.shared.queue_number(&queue) {
+                    self.shared.bounds.reset(number);
+                    self.shared.wake.queue(number);
+                }
+            }
+            Ok(Notification::Idle { queue }) => {
+                if let Some(number) = self.shared.queue_number(&queue) {
+                    self.shared.standings.vacated(number);
+                }
+            }
             Ok(Notification::Due { queue, at_ms }) => {
                 if self.shared.queue_number(&queue).is_some() {
                     self.shared.wake.due_at(at_ms);
@@ -221,7 +275,7 @@ impl Listener {
         matches!(timeout(PROOF_WITHIN, pongs.changed()).await, Ok(Ok(())))
     }
 
-    async fn take_life_lock(&self, client: &tokio_postgres::Client, me: Identity) -> Result<(), Error> {
+    async fn take_life_lock(&self, client: &Client, me: Identity) -> Result<(), Error> {
         let deadline = Instant::now() + LOCK_WITHIN;
         loop {
             let taken = timeout_at(deadline, store::try_life_lock(client, me.lock_key)).await;

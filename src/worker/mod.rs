@@ -16,23 +16,29 @@
 //! carries its fence; every wait is bounded and ends on shutdown; no passing fault of the database
 //! ends a worker. The worker knows nothing of what its jobs do.
 
+mod appetite;
 mod attempt;
+mod bounds;
 mod builder;
 mod context;
 mod control;
+mod database_clock;
 mod executor;
 mod fetcher;
 mod finisher;
 mod held;
 mod job_error;
+mod lanes;
 mod lease;
 mod listener;
 mod metrics;
 mod outcome;
 mod panic_trace;
 mod periodic;
+mod prefetch;
 mod pulse;
 mod registry;
+mod rescan;
 mod rescue;
 mod retention;
 mod retry_policy;
@@ -41,9 +47,10 @@ mod schedule;
 mod settings;
 mod shared;
 mod shutdown;
-mod slots;
+mod standing;
 mod text;
 mod upkeep;
+mod vacuum;
 mod vital;
 mod wake;
 

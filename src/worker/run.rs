@@ -21,7 +21,7 @@ use super::rescue::Rescuer;
 use super::shared::Shared;
 use super::shutdown::Shutdown;
 use super::vital::Vital;
-use super::{panic_trace, periodic, upkeep};
+use super::{panic_trace, periodic, rescan, upkeep, vacuum};
 use crate::Error;
 use crate::database::{MigrationSet, within};
 
@@ -90,7 +90,9 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
 
     let fetcher = Fetcher::new(Arc::clone(&shared), Arc::clone(&executor));
     let fetcher = AbortOnDropHandle::new(tokio::spawn(vital.clone().watch("fetcher", fetcher.run(shutdown.clone()))));
+    services.spawn(vital.clone().watch("rescan", rescan::run(Arc::clone(&shared), makers_stop.clone())));
     services.spawn(vital.clone().watch("rescue", Rescuer::new(Arc::clone(&shared)).run(makers_stop.clone())));
+    services.spawn(vital.clone().watch("vacuum", vacuum::run(Arc::clone(&shared), makers_stop.clone())));
     services.spawn(vital.clone().watch("upkeep", upkeep::run(Arc::clone(&shared), makers_stop.clone())));
     report_ready(&shared, hears);
     if let Err(error) = periodic::enqueue_at_start(&shared, &at_start).await {
@@ -125,7 +127,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
 }
 
 /// Waits for running jobs as long as they may take, then cuts them off. Answers with how many were.
-async fn drain<S: Send + Sync + 'static>(shared: &Shared, executor: &Executor<S>, shutdown: &Shutdown) -> u64 {
+async fn drain<S: Send + Sync + 'static>(shared: &Shared, executor: &Arc<Executor<S>>, shutdown: &Shutdown) -> u64 {
     let drained = tokio::select! {
         drained = timeout(shared.settings.shutdown_timeout, executor.drained()) => drained.is_ok(),
         () = shutdown.hurried() => false,

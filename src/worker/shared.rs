@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::bounds::Bounds;
 use super::held::HeldJobs;
 use super::lease::Lease;
 use super::metrics::Metrics;
+use super::rescan::Rescan;
 use super::settings::Settings;
-use super::slots::Slots;
+use super::standing::Standings;
 use super::wake::Wake;
 use crate::Database;
 
@@ -17,7 +19,9 @@ pub(super) struct Shared {
     pub kinds: Vec<&'static str>,
     pub lease: Lease,
     pub held: HeldJobs,
-    pub slots: Slots,
+    pub bounds: Bounds,
+    pub rescan: Rescan,
+    pub standings: Standings,
     pub wake: Wake,
     pub metrics: Arc<Metrics>,
     direct: AtomicBool,
@@ -32,7 +36,9 @@ impl Shared {
         metrics: Arc<Metrics>,
     ) -> Self {
         Self {
-            slots: Slots::new(&settings.queues),
+            bounds: Bounds::new(settings.queues.len()),
+            rescan: Rescan::default(),
+            standings: Standings::new(settings.queues.len()),
             database,
             settings,
             kinds,

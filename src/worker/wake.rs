@@ -30,6 +30,11 @@ impl Wake {
         self.pending.notify_one();
     }
 
+    /// Something else has changed that the fetcher waits for.
+    pub fn look_again(&self) {
+        self.pending.notify_one();
+    }
+
     /// Any queue may have due work.
     pub fn all(&self) {
         self.queues.store(u64::MAX, Ordering::Release);

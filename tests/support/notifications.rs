@@ -1,4 +1,4 @@
-//! A connection that hears what workers hear.
+//! A connection that hears what workers hear, and stands idle, so that every new job is told.
 
 use std::collections::VecDeque;
 
@@ -18,8 +18,18 @@ pub struct Ear {
 }
 
 impl Ear {
-    /// Listens from now on.
+    /// Listens from now on and stands idle for all queues, so that every new job is told.
     pub async fn new(db: &TestDatabase) -> Self {
+        let ear = Self::beside_others(db).await;
+        let every_key = "SELECT pg_try_advisory_lock(1886351218, key) FROM generate_series(0, 127) AS key";
+        for row in ear.client.query(every_key, &[]).await.expect("the idle locks") {
+            assert!(row.get::<_, bool>(0), "nobody else stands idle yet");
+        }
+        ear
+    }
+
+    /// Listens from now on, and takes what others announce only to those who are idle.
+    pub async fn beside_others(db: &TestDatabase) -> Self {
         let (client, mut connection) = tokio_postgres::connect(&db.url, NoTls).await.expect("connect");
         let (sender, heard) = mpsc::unbounded_channel();
         tokio::spawn(async move {

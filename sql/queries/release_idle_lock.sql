@@ -1,0 +1,3 @@
+-- Stands idle no more for queues ($1), and tells those who may take the place.
+SELECT pg_advisory_unlock(1886351218, postrider.idle_key(w.queue)), pg_notify('postrider', 'idle ' || w.queue)
+FROM unnest($1::text[]) AS w (queue)

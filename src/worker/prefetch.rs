@@ -1,0 +1,86 @@
+//! How many jobs of a queue to claim ahead of its free slots.
+//!
+//! As many as its slots will probably take within one round trip to the database, judged by how
+//! fast they have been freed of late. So a queue of short jobs always has the next ones at hand,
+//! and one of long jobs takes nothing away from other workers.
+
+use std::time::{Duration, Instant};
+
+/// For how long the jobs claimed ahead should last.
+const HORIZON: Duration = Duration::from_millis(20);
+/// Fewer are not worth it: their slots are freed so rarely that a round trip each does not matter.
+const MIN_AHEAD: usize = 4;
+/// The most jobs claimed ahead.
+const MAX_AHEAD: usize = 2_000;
+/// Over which time the rate is averaged.
+const MEMORY: Duration = Duration::from_millis(30);
+/// The shortest time over which a rate is measured.
+const SHORTEST: Duration = Duration::from_millis(1);
+
+/// The rate at which the slots of one queue are freed.
+pub(super) struct Prefetch {
+    per_second: f64,
+    ended: u64,
+    at: Instant,
+}
+
+impl Prefetch {
+    pub fn new(now: Instant) -> Self {
+        Self { per_second: 0.0, ended: 0, at: now }
+    }
+
+    /// Takes note of how many slots have been freed until now.
+    pub fn note(&mut self, ended: u64, now: Instant) {
+        let time = now.saturating_duration_since(self.at);
+        if time < SHORTEST {
+            return;
+        }
+        #[allow(clippy::cast_precision_loss)] // a rate
+        let measured = (ended - self.ended) as f64 / time.as_secs_f64();
+        let weight = 1.0 - (-time.as_secs_f64() / MEMORY.as_secs_f64()).exp();
+        self.per_second += (measured - self.per_second) * weight;
+        (self.ended, self.at) = (ended, now);
+    }
+
+    /// How many jobs to have ready.
+    pub fn ahead(&self) -> usize {
+        let ahead = self.per_second * HORIZON.as_secs_f64();
+        // In range and not negative: a rate.
+        #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+        let ahead = ahead as usize;
+        if ahead < MIN_AHEAD { 0 } else { ahead.min(MAX_AHEAD) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn after(rate: u64, millis: u64) -> usize {
+        let start = Instant::now();
+        let mut prefetch = Prefetch::new(start);
+        for ms in 1..=millis {
+            prefetch.note(rate * ms / 1000, start + Duration::from_millis(ms));
+        }
+        prefetch.ahead()
+    }
+
+    #[test]
+    fn short_jobs_are_claimed_ahead_and_long_ones_are_not() {
+        assert_eq!(after(0, 100), 0);
+        assert_eq!(after(40, 1000), 0);
+        let steady = after(10_000, 300);
+        assert!((195..=205).contains(&steady), "{steady}");
+        assert_eq!(after(1_000_000, 300), MAX_AHEAD);
+    }
+
+    #[test]
+    fn the_rate_falls_when_jobs_become_long() {
+        let start = Instant::now();
+        let mut prefetch = Prefetch::new(start);
+        prefetch.note(100_000, start + Duration::from_secs(1));
+        assert!(prefetch.ahead() > 1000);
+        prefetch.note(100_000, start + Duration::from_millis(1300));
+        assert_eq!(prefetch.ahead(), 0);
+    }
+}
