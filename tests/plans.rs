@@ -75,7 +75,9 @@ async fn assert_plans(db: &TestDatabase, when: &str) {
             assert!(is_allowed || !plan.contains(bad), "{name} {when}: {bad}\n{plan}");
         }
         let wanted: &[(&str, usize)] = match *name {
-            "claim" => &[("Index Scan using job_claim", 4), ("Index Only Scan using job_claim", 1), ("Tid Scan on job", 1)],
+            "claim" => {
+                &[("Index Scan using job_claim", 4), ("Index Only Scan using job_claim", 1), ("Tid Scan on job", 1)]
+            }
             "find_behind" => &[("Index Scan using job_claim", 1)],
             _ => &[("Index Scan using job_pkey", 1)],
         };

@@ -17,16 +17,20 @@ pub(crate) enum Answer {
     Refused,
 }
 
+/// Which lock a queue has: some queues share one.
+pub(crate) type IdleKey = i32;
+
 /// Tries for the lock of each queue.
-pub(crate) async fn try_idle_lock(client: &Client, queues: &[&str]) -> Result<Vec<Answer>, Error> {
+pub(crate) async fn try_idle_lock(client: &Client, queues: &[&str]) -> Result<Vec<(IdleKey, Answer)>, Error> {
     let rows = client.query_typed(sql!("try_idle_lock"), &[(&queues, Type::TEXT_ARRAY)]).await?;
     rows.iter()
         .map(|row| {
-            Ok(match row.try_get("standing")? {
+            let answer = match row.try_get("standing")? {
                 "held" => Answer::Held,
                 "covered" => Answer::Covered,
                 _ => Answer::Refused,
-            })
+            };
+            Ok((row.try_get("key")?, answer))
         })
         .collect()
 }

@@ -2,6 +2,8 @@
 
 use std::str::FromStr;
 
+use super::idle_lock::IdleKey;
+
 /// The channel on which workers listen.
 pub(crate) const CHANNEL: &str = "postrider";
 
@@ -12,8 +14,8 @@ pub(crate) enum Notification {
     Wake { queue: String },
     /// Jobs of the queue came back: they may lie behind the place from which claims look.
     Back { queue: String },
-    /// Whoever stood idle for the queue does so no more.
-    Idle { queue: String },
+    /// Whoever held the idle lock with this key has let it go.
+    Vacated { key: IdleKey },
     /// A job of the queue will be due at this time, in ms since 1970 by the database's clock.
     Due { queue: String, at_ms: i64 },
     /// Somebody asked for a running job to be cancelled.
@@ -32,7 +34,7 @@ impl FromStr for Notification {
         match verb {
             "wake" if !rest.is_empty() => Ok(Self::Wake { queue: rest.to_owned() }),
             "back" if !rest.is_empty() => Ok(Self::Back { queue: rest.to_owned() }),
-            "idle" if !rest.is_empty() => Ok(Self::Idle { queue: rest.to_owned() }),
+            "idle" => Ok(Self::Vacated { key: rest.parse().map_err(|_| Unknown)? }),
             "due" => {
                 let (at, queue) = rest.split_once(' ').ok_or(Unknown)?;
                 let at_ms = at.parse().map_err(|_| Unknown)?;
@@ -53,7 +55,7 @@ mod tests {
     fn what_the_sql_functions_write_is_read() {
         assert_eq!("wake default".parse(), Ok(Notification::Wake { queue: "default".into() }));
         assert_eq!("back default".parse(), Ok(Notification::Back { queue: "default".into() }));
-        assert_eq!("idle default".parse(), Ok(Notification::Idle { queue: "default".into() }));
+        assert_eq!("idle 17".parse(), Ok(Notification::Vacated { key: 17 }));
         assert_eq!("due 17 a/b".parse(), Ok(Notification::Due { queue: "a/b".into(), at_ms: 17 }));
         assert_eq!("cancel".parse(), Ok(Notification::Cancel));
     }

@@ -32,7 +32,6 @@ mod server;
 mod tablos;
 
 use std::net::SocketAddr;
-use std::pin::pin;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -117,15 +116,12 @@ async fn run(settings: Settings) -> Result<usize, StartError> {
     let listener = TcpListener::bind(settings.bind).await.map_err(cannot_bind)?;
     let addr = listener.local_addr()?;
     tracing::info!(%addr, "web ready");
-    let mut serving = pin!(server::serve(listener, router, &shutdown));
-    let drained = tokio::select! {
-        biased;
-        () = shutdown.begun() => {
-            tracing::info!("shutting down");
-            serving.await
-        }
-        drained = &mut serving => drained,
+    let say = async {
+        shutdown.begun().await;
+        tracing::info!("shutting down");
     };
+    // An idle server may have drained in the moment that the shutdown begins: both are waited for.
+    let (drained, ()) = tokio::join!(server::serve(listener, router, &shutdown), say);
     tracing::info!(completed = drained.completed, abandoned = drained.abandoned, "shutdown complete");
     Ok(drained.abandoned)
 }

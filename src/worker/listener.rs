@@ -205,7 +205,10 @@ impl Listener {
             if !asked.is_empty() {
                 match within(IDLE_LOCK_WITHIN, try_idle_lock(client, &names(&asked))).await {
                     Ok(answers) => {
-                        asked.iter().zip(answers).for_each(|(queue, answer)| standings.answer(*queue, answer))
+                        asked
+                            .iter()
+                            .zip(answers)
+                            .for_each(|(queue, (key, answer))| standings.answer(*queue, key, answer));
                     }
                     Err(error) => return error,
                 }
@@ -253,11 +256,7 @@ impl Listener {
                     self.shared.wake.queue(number);
                 }
             }
-            Ok(Notification::Idle { queue }) => {
-                if let Some(number) = self.shared.queue_number(&queue) {
-                    self.shared.standings.vacated(number);
-                }
-            }
+            Ok(Notification::Vacated { key }) => self.shared.standings.vacated(key),
             Ok(Notification::Due { queue, at_ms }) => {
                 if self.shared.queue_number(&queue).is_some() {
                     self.shared.wake.due_at(at_ms);

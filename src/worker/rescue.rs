@@ -104,6 +104,10 @@ impl Rescuer {
         if watched.heartbeat_at != peer.heartbeat_at || gap > LONGEST_GAP.min(lease / 2) {
             *watched = Watched { heartbeat_at: peer.heartbeat_at, since: now, lock_free_since: None };
         }
+        if peer.lock_is_free && watched.lock_free_since.is_none() {
+            // If it stood idle for others, nobody does now.
+            self.shared.standings.check_covers();
+        }
         watched.lock_free_since = if peer.lock_is_free { watched.lock_free_since.or(Some(now)) } else { None };
         watched.lock_free_since.is_some_and(|since| now - since >= FREE_FOR) || now - watched.since >= lease
     }

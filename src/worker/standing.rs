@@ -7,11 +7,14 @@
 //! Promise: a queue that was found empty by a claim begun while it stood (held or covered) needs no
 //! further look until a notification or the next poll.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, Ordering};
 
 use tokio::sync::Notify;
 
-use crate::store::idle_lock::Answer;
+use crate::store::idle_lock::{Answer, IdleKey};
+
+/// The key of a queue whose lock was never tried for.
+const UNKNOWN_KEY: IdleKey = -1;
 
 /// How a worker stands for one queue.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +52,7 @@ impl Standing {
 pub(super) struct Standings {
     queues: Vec<AtomicU8>,
     answers: Vec<AtomicU32>,
+    keys: Vec<AtomicI32>,
     /// Who held the lock let it go since it was last asked for.
     vacated: Vec<AtomicBool>,
     asked: Notify,
@@ -59,6 +63,7 @@ impl Standings {
         Self {
             queues: (0..queues).map(|_| AtomicU8::new(Standing::Deaf as u8)).collect(),
             answers: (0..queues).map(|_| AtomicU32::new(0)).collect(),
+            keys: (0..queues).map(|_| AtomicI32::new(UNKNOWN_KEY)).collect(),
             vacated: (0..queues).map(|_| AtomicBool::new(false)).collect(),
             asked: Notify::new(),
         }
@@ -96,12 +101,22 @@ impl Standings {
         }
     }
 
-    /// Another worker that held the lock of a queue has let it go.
-    pub fn vacated(&self, queue: usize) {
-        // The news may overtake the answer that it was held.
-        self.vacated[queue].store(true, Ordering::Release);
-        if self.of(queue) == Standing::Covered {
-            self.stand(queue);
+    /// As [`Self::check_cover`], for all queues.
+    pub fn check_covers(&self) {
+        (0..self.queues.len()).for_each(|queue| self.check_cover(queue));
+    }
+
+    /// Another worker that held the lock with this key has let it go.
+    pub fn vacated(&self, key: IdleKey) {
+        for queue in 0..self.queues.len() {
+            if ![key, UNKNOWN_KEY].contains(&self.keys[queue].load(Ordering::Acquire)) {
+                continue;
+            }
+            // The news may overtake the answer that it was held.
+            self.vacated[queue].store(true, Ordering::Release);
+            if self.of(queue) == Standing::Covered {
+                self.stand(queue);
+            }
         }
     }
 
@@ -114,7 +129,8 @@ impl Standings {
     }
 
     /// The listener's answer to [`Self::stand`].
-    pub fn answer(&self, queue: usize, answer: Answer) {
+    pub fn answer(&self, queue: usize, key: IdleKey, answer: Answer) {
+        self.keys[queue].store(key, Ordering::Release);
         if answer == Answer::Covered && self.vacated[queue].load(Ordering::Acquire) {
             self.asked.notify_one();
             return;

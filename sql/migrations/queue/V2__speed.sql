@@ -1,8 +1,8 @@
 -- Wakes only those who are idle, and checks names where jobs are added instead of at each claim.
 
 -- A check constraint is evaluated again by every update of its row, so also by each claim: these two
--- cost as much as all the rest of a claim. As domains of the functions' parameters they are
--- evaluated once, when a job is added.
+-- cost as much as all the rest of a claim. As domains of what postrider.enqueue is given they are
+-- evaluated once; the Rust client checks names itself.
 ALTER TABLE postrider.job
     DROP CONSTRAINT queue_is_a_name,
     DROP CONSTRAINT kind_is_a_name;
@@ -27,20 +27,17 @@ $$;
 COMMENT ON FUNCTION postrider.idle_key IS
     'Internal. Second key of the idle lock. Queues that share one wake each other''s workers now and then.';
 
+-- In SQL, so that it becomes part of the statement that adds a job: a call of its own would cost half
+-- as much as the insert.
 CREATE OR REPLACE FUNCTION postrider.announce(queue text, run_at timestamptz) RETURNS boolean
-LANGUAGE plpgsql AS $$
-BEGIN
-    -- No poll interval is longer than an hour, so a later job is seen by a poll in time.
-    IF $2 >= now() + interval '1 hour' OR pg_try_advisory_xact_lock_shared(1886351218, postrider.idle_key($1)) THEN
-        RETURN false;
-    END IF;
-    IF $2 <= now() THEN
-        PERFORM pg_notify('postrider', 'wake ' || $1);
-    ELSE
-        PERFORM pg_notify('postrider', 'due ' || ceil(extract(epoch FROM $2) * 1000)::bigint || ' ' || $1);
-    END IF;
-    RETURN true;
-END
+LANGUAGE sql VOLATILE AS $$
+    SELECT CASE
+        -- No poll interval is longer than an hour, so a later job is seen by a poll in time.
+        WHEN $2 >= now() + interval '1 hour' THEN false
+        WHEN pg_try_advisory_xact_lock_shared(1886351218, postrider.idle_key($1)) THEN false
+        WHEN $2 <= now() THEN pg_notify('postrider', 'wake ' || $1) IS NOT NULL
+        ELSE pg_notify('postrider', 'due ' || ceil(extract(epoch FROM $2) * 1000)::bigint || ' ' || $1) IS NOT NULL
+    END
 $$;
 COMMENT ON FUNCTION postrider.announce IS
     'Internal. Notifies workers, on commit, of a new job that is due now or soon, if one is idle; tells whether it did.';
@@ -70,27 +67,23 @@ CREATE OR REPLACE FUNCTION postrider.add_job(
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    job_id    bigint;
-    due       timestamptz          := coalesce($5, now());
-    the_kind  postrider.kind_name  := $1;
-    the_queue postrider.queue_name := coalesce($3, 'default');
+    job_id  bigint;
+    is_told boolean;
 BEGIN
     IF $7 IS NULL THEN
         INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts)
-        VALUES (the_kind, coalesce($2, '{}'), the_queue, coalesce($4, 2), due, coalesce($6, 25))
-        RETURNING id INTO job_id;
-        PERFORM postrider.announce(the_queue, due);
+        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25))
+        RETURNING id, postrider.announce(queue, run_at) INTO job_id, is_told;
         RETURN job_id;
     END IF;
 
     -- The holder of the key may finish between our conflict and our look, so look again.
     FOR look IN 1 .. 100 LOOP
         INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, unique_key)
-        VALUES (the_kind, coalesce($2, '{}'), the_queue, coalesce($4, 2), due, coalesce($6, 25), $7)
+        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7)
         ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
-        RETURNING id INTO job_id;
+        RETURNING id, postrider.announce(queue, run_at) INTO job_id, is_told;
         IF FOUND THEN
-            PERFORM postrider.announce(the_queue, due);
             RETURN job_id;
         END IF;
         SELECT id INTO job_id FROM postrider.job WHERE unique_key = $7;
@@ -99,6 +92,33 @@ BEGIN
         END IF;
     END LOOP;
     RAISE EXCEPTION 'unique_key "%" changed hands too often', $7 USING ERRCODE = 'serialization_failure';
+END
+$$;
+
+CREATE OR REPLACE FUNCTION postrider.enqueue(
+    kind         text,
+    args         jsonb       DEFAULT '{}',
+    queue        text        DEFAULT 'default',
+    priority     integer     DEFAULT 2,
+    run_at       timestamptz DEFAULT now(),
+    max_attempts integer     DEFAULT 25,
+    unique_key   text        DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE
+    the_kind  postrider.kind_name  := $1;
+    the_queue postrider.queue_name := $3;
+BEGIN
+    -- The text itself is measured: 22 bytes of jsonb can be 131,074 of text (1e131071).
+    IF octet_length($2::text) > 1048576 THEN
+        RAISE EXCEPTION 'args are % bytes, more than 1048576', octet_length($2::text)
+            USING ERRCODE = 'program_limit_exceeded';
+    END IF;
+    -- Checked here because a cast to smallint would report a number, not a field.
+    IF $4 NOT BETWEEN 1 AND 4 THEN
+        RAISE EXCEPTION 'priority is %, not 1 to 4', $4 USING ERRCODE = 'check_violation';
+    END IF;
+    RETURN postrider.add_job(the_kind, $2, the_queue, $4, $5, $6, $7);
 END
 $$;
 
@@ -120,7 +140,7 @@ BEGIN
     ids := ARRAY(SELECT nextval('postrider.job_id_seq') FROM generate_series(1, cardinality($1)));
 
     INSERT INTO postrider.job (id, kind, args, queue, priority, run_at, max_attempts)
-    SELECT t.id, t.kind::postrider.kind_name, t.args, t.queue::postrider.queue_name, t.priority, t.run_at, t.max_attempts
+    SELECT t.id, t.kind, t.args, t.queue, t.priority, t.run_at, t.max_attempts
     FROM unnest(ids, $1, $2, $3, $4, $5, $6, $7)
          AS t (id, kind, args, queue, priority, run_at, max_attempts, unique_key)
     WHERE t.unique_key IS NULL;
