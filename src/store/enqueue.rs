@@ -38,8 +38,11 @@ pub(crate) async fn enqueue_many(client: &impl GenericClient, jobs: &[NewJob]) -
     let priorities: Vec<i32> = jobs.iter().map(|job| i32::from(job.priority.number())).collect();
     let run_ats: Vec<Option<DateTime<Utc>>> = jobs.iter().map(|job| job.due.at()).collect();
     let delays: Vec<f64> = jobs.iter().map(|job| job.due.delay_seconds()).collect();
+    let delays = delays.iter().any(|delay| *delay > 0.0).then_some(delays);
     let max_attempts: Vec<i32> = jobs.iter().map(NewJob::max_attempts).collect();
-    let unique_keys: Vec<Option<&str>> = jobs.iter().map(|job| job.unique_key.as_deref()).collect();
+    let has_key = jobs.iter().any(|job| job.unique_key.is_some());
+    let unique_keys: Option<Vec<Option<&str>>> =
+        has_key.then(|| jobs.iter().map(|job| job.unique_key.as_deref()).collect());
     let row = client
         .query_typed_one(
             sql!("enqueue_many"),
