@@ -10,10 +10,12 @@
 //! - [`operate`]: looking at them, retrying, cancelling, pausing
 //! - [`database`]: how to reach Postgres, and migrations
 //!
-//! With the feature `app` (default), what the two binaries are made of: `app`, `web`, `cli`.
+//! With the feature `app` (default), what the two binaries are made of: `app`, `web`, `cli`, `bench`.
 
 #[cfg(feature = "app")]
 pub mod app;
+#[cfg(feature = "app")]
+pub mod bench;
 #[cfg(feature = "app")]
 pub mod cli;
 pub mod database;

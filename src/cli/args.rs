@@ -9,8 +9,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 
 use super::{
-    cancel::Cancel, completions::Completions, enqueue::Enqueue, failed::Failed, list::List, migrate::Migrate,
-    pause::Pause, pause::Resume, retry::Retry, run::Run, show::Show, stats::Stats,
+    bench::Bench, bench::BenchWorker, cancel::Cancel, completions::Completions, enqueue::Enqueue, failed::Failed,
+    list::List, migrate::Migrate, pause::Pause, pause::Resume, retry::Retry, run::Run, show::Show, stats::Stats,
 };
 use crate::enqueue::Due;
 use crate::job::{State, check_kind, check_queue, check_unique_key};
@@ -47,6 +47,10 @@ pub(super) enum Command {
     Pause(Pause),
     Resume(Resume),
     Stats(Stats),
+    Bench(Bench),
+    /// Started by `bench` alone, and read by [`BenchWorker::read`].
+    #[command(skip)]
+    BenchWorker(BenchWorker),
     Completions(Completions),
 }
 

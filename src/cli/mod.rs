@@ -3,10 +3,12 @@
 //! A command is read and checked whole ([`parse`]) before anything is done ([`Invocation::execute`]).
 //! Data goes to standard output, all else to standard error; a mistake is told in one line that
 //! says what happened, with what value, and what to do next. Knows no SQL: it looks and steers
-//! through [`operate`](crate::operate), as any other program can.
+//! through [`operate`](crate::operate), as any other program can, and measures through
+//! [`bench`](crate::bench).
 
 mod age;
 mod args;
+mod bench;
 mod cancel;
 mod completions;
 mod connection;
@@ -37,6 +39,7 @@ use std::ffi::OsString;
 use clap::{CommandFactory, FromArgMatches};
 
 use self::args::{Cli, Command};
+use self::bench::BenchWorker;
 use self::failure::Failure;
 use self::output::Output;
 use crate::Shutdown;
@@ -52,6 +55,9 @@ pub struct Invocation(Command);
 /// told what is wrong.
 pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Invocation, u8> {
     let typed: Vec<OsString> = typed.into_iter().collect();
+    if let Some(worker) = BenchWorker::read(&typed) {
+        return Ok(Invocation(Command::BenchWorker(worker)));
+    }
     let mut command = Cli::command();
     command.build();
     let read = command.clone().try_get_matches_from(&typed).and_then(|matches| {
@@ -86,13 +92,17 @@ impl Invocation {
         logging::init()?;
         let shutdown =
             Shutdown::on_signals().map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
-        if let Command::Run(run) = self.0 {
-            return run.execute(shutdown).await;
-        }
+        let command = match self.0 {
+            // These have something to end first.
+            Command::Run(run) => return run.execute(shutdown).await,
+            Command::Bench(bench) => return bench.execute(shutdown).await,
+            Command::BenchWorker(worker) => return worker.execute(shutdown).await,
+            other => other,
+        };
         end_at_a_signal(shutdown);
         let mut out = Output::new();
-        let result = match self.0 {
-            Command::Run(_) => Ok(()),
+        let result = match command {
+            Command::Run(_) | Command::Bench(_) | Command::BenchWorker(_) => Ok(()),
             Command::Migrate(migrate) => migrate.execute(&mut out).await,
             Command::Enqueue(enqueue) => enqueue.execute(&mut out).await,
             Command::Failed(failed) => failed.execute(&mut out).await,
@@ -111,8 +121,8 @@ impl Invocation {
     }
 }
 
-/// Every command but `run` has nothing to drain: the first signal ends it, with a status of ours.
-/// What the database was doing for it is rolled back.
+/// The other commands have nothing to end first: the first signal ends them, with a status of ours.
+/// What the database was doing for them is rolled back.
 fn end_at_a_signal(shutdown: Shutdown) {
     tokio::spawn(async move {
         shutdown.begun().await;

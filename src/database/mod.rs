@@ -87,6 +87,14 @@ impl Database {
         Ok(self)
     }
 
+    /// Another database of the same server, through a pool of its own and always directly: a
+    /// transaction pooler knows only the databases that it was told of.
+    #[cfg(feature = "app")]
+    pub(crate) fn beside(&self, dbname: &str) -> Self {
+        let target = Arc::new(self.listen_target.beside(dbname));
+        Self { pool: pool(&target, DEFAULT_POOL_SIZE), listen_target: Arc::clone(&target), target }
+    }
+
     /// Whether LISTEN goes to the same address as everything else, so that what is proved of the
     /// one connection holds for the others.
     pub(crate) fn listens_where_it_writes(&self) -> bool {

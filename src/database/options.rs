@@ -47,6 +47,7 @@ const READ_HERE: &str = "connect_timeout, host, hostaddr, keepalives_count, port
     target_session_attrs, tcp_user_timeout";
 
 /// A URL understood.
+#[derive(Clone)]
 pub(super) struct Options {
     pub endpoints: Vec<Endpoint>,
     /// All but the endpoint.

@@ -60,6 +60,14 @@ impl Target {
         Options::parse(text).map(Self)
     }
 
+    /// Another database of the same server.
+    #[cfg(feature = "app")]
+    pub fn beside(&self, dbname: &str) -> Self {
+        let mut options = self.0.clone();
+        options.config.dbname(dbname);
+        Self(options)
+    }
+
     /// The longest that [`Target::open`] takes.
     pub fn longest(&self) -> Duration {
         self.0.limit.saturating_mul(u32::try_from(self.0.endpoints.len()).unwrap_or(u32::MAX))

@@ -1,0 +1,1 @@
+TRUNCATE postrider.job_history

@@ -1,0 +1,2 @@
+-- Bytes of the hot table, and of its indexes.
+SELECT pg_relation_size('postrider.job'), pg_indexes_size('postrider.job')

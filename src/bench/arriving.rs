@@ -1,0 +1,217 @@
+//! Jobs that arrive singly at a given rate, and how soon each one starts.
+//!
+//! The arrivals keep to their times whatever becomes of earlier ones: a slow spell delays no arrival
+//! that would have shown it.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, interval, sleep_until};
+use tokio_postgres::Client;
+
+use super::error::BenchError;
+use super::figure::{Figure, Unit};
+use super::jobs::Noop;
+use super::measured_worker::nanoseconds_now;
+use super::rig::{Deadline, Rig};
+use super::rounds::per_second;
+use crate::{Error, JobId, enqueue};
+
+/// The longest latency told apart, in µs: an hour.
+const LONGEST: u64 = 3_600_000_000;
+/// How long the last jobs may take to start.
+const START_WITHIN: Duration = Duration::from_secs(30);
+/// How far an arrival may be from its even place, in parts of the gap, either way.
+const JITTER: f64 = 0.25;
+
+/// How jobs arrive.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Arrivals {
+    pub jobs: u64,
+    /// A second.
+    pub rate: f64,
+    pub connections: usize,
+    /// Latencies are kept apart for each such time.
+    pub window: Duration,
+}
+
+/// What became of them.
+pub(super) struct Arrived {
+    /// Jobs a second that really arrived.
+    pub rate: f64,
+    /// Latencies in µs, for each window.
+    pub windows: Vec<Histogram<u64>>,
+}
+
+impl Arrivals {
+    /// How long they take.
+    pub fn lasting(&self) -> Duration {
+        Duration::from_secs_f64(self.rate.recip()).saturating_mul(u32::try_from(self.jobs).unwrap_or(u32::MAX))
+    }
+}
+
+/// Has jobs arrive at a worker process that has nothing else to do.
+pub(super) async fn arrive(rig: &mut Rig<'_>, arrivals: Arrivals) -> Result<Arrived, BenchError> {
+    rig.clear().await?;
+    let sessions = rig.sessions().await?;
+    let latencies = Arc::new(Latencies::new(arrivals.window)?);
+    let heard = Arc::clone(&latencies);
+    let mut worker = rig.start_reporting(move |id, at| heard.started(id, at)).await?;
+    let mut clients = Vec::new();
+    for _ in 0..arrivals.connections {
+        clients.push(rig.connect().await?);
+    }
+
+    latencies.begin();
+    let start = Instant::now();
+    let mut producers = JoinSet::new();
+    for (number, client) in clients.into_iter().enumerate() {
+        producers.spawn(produce(client, arrivals, number, start, Arc::clone(&latencies)));
+    }
+    let (seconds, mut tick) = (arrivals.lasting().as_secs(), interval(Duration::from_secs(1)));
+    loop {
+        tokio::select! {
+            ended = producers.join_next() => match ended {
+                Some(produced) => produced??,
+                None => break,
+            },
+            _ = tick.tick() => {
+                rig.advance(start.elapsed().as_secs().min(seconds), seconds);
+                worker.check()?;
+            }
+        }
+    }
+    let rate = per_second(arrivals.jobs, start.elapsed().as_secs_f64());
+    let deadline = Deadline::new("the start of the last jobs", START_WITHIN);
+    while latencies.count() < arrivals.jobs {
+        deadline.wait().await?;
+    }
+    let mut workers = vec![worker];
+    rig.drained(arrivals.jobs, &mut workers).await?;
+    rig.stop(workers, sessions).await?;
+    rig.finished(arrivals.jobs).await?;
+    let unmatched = latencies.unmatched();
+    if unmatched > 0 {
+        return Err(BenchError::NotStarted { scenario: rig.scenario, count: unmatched });
+    }
+    Ok(Arrived { rate, windows: latencies.take() })
+}
+
+/// Adds every `connections`th job at its time.
+async fn produce(
+    client: Client,
+    arrivals: Arrivals,
+    number: usize,
+    start: Instant,
+    latencies: Arc<Latencies>,
+) -> Result<(), Error> {
+    let gap = arrivals.rate.recip();
+    for job in (0..arrivals.jobs).skip(number).step_by(arrivals.connections) {
+        #[allow(clippy::cast_precision_loss, reason = "no run comes near 2^52 jobs")]
+        let place = job as f64 + 1.0 + (fastrand::f64() * 2.0 - 1.0) * JITTER;
+        sleep_until(start + Duration::from_secs_f64(place * gap)).await;
+        let id = enqueue(&client, &Noop {}).await?;
+        latencies.acknowledged(id, nanoseconds_now());
+    }
+    Ok(())
+}
+
+/// From the acknowledged commit to the first line of the handler, whichever is heard of first.
+struct Latencies {
+    window: Duration,
+    seen: Mutex<Seen>,
+}
+
+struct Seen {
+    begun: u64,
+    acknowledged: HashMap<JobId, u64>,
+    started: HashMap<JobId, u64>,
+    count: u64,
+    empty: Histogram<u64>,
+    windows: Vec<Histogram<u64>>,
+}
+
+impl Latencies {
+    fn new(window: Duration) -> Result<Self, BenchError> {
+        let seen = Seen {
+            begun: 0,
+            acknowledged: HashMap::new(),
+            started: HashMap::new(),
+            count: 0,
+            empty: Histogram::new_with_bounds(1, LONGEST, 3)?,
+            windows: Vec::new(),
+        };
+        Ok(Self { window, seen: Mutex::new(seen) })
+    }
+
+    fn begin(&self) {
+        self.seen().begun = nanoseconds_now();
+    }
+
+    fn acknowledged(&self, id: JobId, at: u64) {
+        let mut seen = self.seen();
+        match seen.started.remove(&id) {
+            Some(started) => seen.record(self.window, at, started),
+            None => drop(seen.acknowledged.insert(id, at)),
+        }
+    }
+
+    fn started(&self, id: JobId, at: u64) {
+        let mut seen = self.seen();
+        match seen.acknowledged.remove(&id) {
+            Some(acknowledged) => seen.record(self.window, acknowledged, at),
+            None => drop(seen.started.insert(id, at)),
+        }
+    }
+
+    fn count(&self) -> u64 {
+        self.seen().count
+    }
+
+    fn unmatched(&self) -> usize {
+        let seen = self.seen();
+        seen.acknowledged.len() + seen.started.len()
+    }
+
+    fn take(&self) -> Vec<Histogram<u64>> {
+        std::mem::take(&mut self.seen().windows)
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn record(&mut self, window: Duration, acknowledged: u64, started: u64) {
+        let since = u128::from(acknowledged.saturating_sub(self.begun));
+        let number = usize::try_from(since / window.as_nanos().max(1)).unwrap_or(usize::MAX);
+        while self.windows.len() <= number {
+            self.windows.push(self.empty.clone());
+        }
+        // A handler may begin before the producer has read its acknowledgement.
+        self.windows[number].saturating_record(started.saturating_sub(acknowledged) / 1_000);
+        self.count += 1;
+    }
+}
+
+/// A percentile in ms.
+pub(super) fn percentile(latencies: &Histogram<u64>, percent: f64) -> f64 {
+    milliseconds(latencies.value_at_percentile(percent))
+}
+
+/// The usual percentiles as figures, named after `what`.
+pub(super) fn percentiles(rig: &mut Rig<'_>, what: &str, latencies: &Histogram<u64>) {
+    for (name, percent) in [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("max", 100.0)] {
+        let value = percentile(latencies, percent);
+        rig.found(Figure::single(rig.name(&format!("{what}{name}")), Unit::Milliseconds, Some(value)));
+    }
+}
+
+#[allow(clippy::cast_precision_loss, reason = "at most an hour")]
+fn milliseconds(microseconds: u64) -> f64 {
+    microseconds as f64 / 1_000.0
+}

@@ -1,0 +1,203 @@
+//! What every scenario has at hand: the scratch database, worker processes, the plan.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tokio_postgres::Client;
+
+use super::error::BenchError;
+use super::figure::Figure;
+use super::measured_worker::WorkerSetup;
+use super::observer::Observer;
+use super::plan::{Plan, Scenario};
+use super::scratch::Scratch;
+use super::store;
+use super::worker_process::WorkerProcess;
+use crate::worker::DEFAULT_CONCURRENCY;
+use crate::{Database, Error, JobId};
+
+/// How often to look whether something has come about.
+const LOOK: Duration = Duration::from_millis(20);
+/// How long a worker process may take to be ready.
+const READY_WITHIN: Duration = Duration::from_secs(30);
+/// How long a worker needs until it has nothing to do but to wait to be told.
+const SETTLE: Duration = Duration::from_millis(300);
+
+pub(super) struct Rig<'r> {
+    pub plan: &'r Plan,
+    /// A connection to the scratch database, for looking on.
+    pub client: Client,
+    pub scenario: Scenario,
+    pub figures: Vec<Figure>,
+    /// The share of all cores' time that was used during each drain.
+    pub busy: Vec<f64>,
+    scratch: &'r Scratch,
+    observer: &'r mut dyn Observer,
+}
+
+impl<'r> Rig<'r> {
+    pub async fn new(plan: &'r Plan, scratch: &'r Scratch, observer: &'r mut dyn Observer) -> Result<Self, BenchError> {
+        let client = connect(&scratch.database).await?;
+        store::jobs::set_observer_session(&client).await?;
+        let scenario = plan.scenarios.first().copied().unwrap_or(Scenario::Single);
+        Ok(Self { plan, client, scenario, figures: Vec::new(), busy: Vec::new(), scratch, observer })
+    }
+
+    /// A connection from outside the database, not counted among its own.
+    pub fn outside(&self) -> (&Client, &str) {
+        (&self.scratch.admin, self.scratch.name())
+    }
+
+    pub fn observer(&mut self) -> &mut dyn Observer {
+        self.observer
+    }
+
+    /// A connection of its own to the scratch database.
+    pub async fn connect(&self) -> Result<Client, Error> {
+        connect(&self.scratch.database).await
+    }
+
+    /// Tells how far the scenario is.
+    pub fn advance(&mut self, done: u64, of: u64) {
+        let scenario = self.scenario;
+        self.observer.advances(scenario, done, of);
+    }
+
+    /// A figure is known.
+    pub fn found(&mut self, figure: Figure) {
+        self.observer.finds(&figure);
+        self.figures.push(figure);
+    }
+
+    /// A figure of this scenario.
+    pub fn name(&self, what: &str) -> String {
+        format!("{}.{what}", self.scenario.name())
+    }
+
+    /// A worker process as it is by default.
+    pub fn setup(&self) -> WorkerSetup {
+        WorkerSetup { database: self.scratch.name().to_owned(), slots: DEFAULT_CONCURRENCY, work: None, reports: false }
+    }
+
+    /// Starts so many worker processes and waits until all hear of new jobs.
+    pub async fn start(&self, setup: &WorkerSetup, count: usize) -> Result<Vec<WorkerProcess>, BenchError> {
+        let mut workers = Vec::new();
+        for _ in 0..count {
+            workers.push(WorkerProcess::start(setup, |_, _| {})?);
+        }
+        self.ready(&mut workers).await?;
+        Ok(workers)
+    }
+
+    /// Starts one that reports the start of each job.
+    pub async fn start_reporting(
+        &self,
+        started: impl FnMut(JobId, u64) + Send + 'static,
+    ) -> Result<WorkerProcess, BenchError> {
+        let mut workers = [WorkerProcess::start(&WorkerSetup { reports: true, ..self.setup() }, started)?];
+        self.ready(&mut workers).await?;
+        let [worker] = workers;
+        Ok(worker)
+    }
+
+    async fn ready(&self, workers: &mut [WorkerProcess]) -> Result<(), BenchError> {
+        let pids: Vec<i32> = workers.iter().filter_map(|worker| i32::try_from(worker.pid()).ok()).collect();
+        let deadline = Deadline::new("a worker process that is ready", READY_WITHIN);
+        while store::jobs::workers_listening(&self.client, &pids).await? < i64::try_from(pids.len()).unwrap_or(i64::MAX)
+        {
+            workers.iter_mut().try_for_each(WorkerProcess::check)?;
+            deadline.wait().await?;
+        }
+        sleep(SETTLE).await;
+        Ok(())
+    }
+
+    /// Ends the worker processes, and waits until their sessions have ended too: only then is all
+    /// counted that they did.
+    pub async fn stop(&self, workers: Vec<WorkerProcess>, sessions_before: i64) -> Result<(), BenchError> {
+        for worker in workers {
+            worker.stop().await?;
+        }
+        self.until_sessions_end(sessions_before).await
+    }
+
+    /// Ends them at once, whatever they run.
+    pub async fn kill(&self, workers: Vec<WorkerProcess>, sessions_before: i64) -> Result<(), BenchError> {
+        for mut worker in workers {
+            worker.check()?;
+            worker.kill().await?;
+        }
+        self.until_sessions_end(sessions_before).await
+    }
+
+    async fn until_sessions_end(&self, before: i64) -> Result<(), BenchError> {
+        let deadline = Deadline::new("the end of a worker's sessions", READY_WITHIN);
+        while self.sessions().await? > before {
+            deadline.wait().await?;
+        }
+        Ok(())
+    }
+
+    pub async fn sessions(&self) -> Result<i64, Error> {
+        store::server::sessions(&self.client).await
+    }
+
+    /// Waits until no job is left, as long as so many may take.
+    pub async fn drained(&self, jobs: u64, workers: &mut [WorkerProcess]) -> Result<(), BenchError> {
+        let deadline = Deadline::new("the end of all jobs", Duration::from_mins(1) + Duration::from_millis(2 * jobs));
+        while !store::jobs::is_drained(&self.client).await? {
+            workers.iter_mut().try_for_each(WorkerProcess::check)?;
+            deadline.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Makes sure that so many jobs were finished, each once; what the history says of them.
+    pub async fn finished(&self, enqueued: u64) -> Result<store::jobs::Finished, BenchError> {
+        let found = store::jobs::finished(&self.client).await?;
+        let all = |count: i64| u64::try_from(count) == Ok(enqueued);
+        if all(found.finished) && all(found.distinct_ids) && all(found.completed) {
+            return Ok(found);
+        }
+        Err(BenchError::NotOnce {
+            scenario: self.scenario,
+            enqueued,
+            finished: found.finished,
+            distinct: found.distinct_ids,
+            completed: found.completed,
+        })
+    }
+
+    /// Empties the tables of jobs.
+    pub async fn clear(&self) -> Result<(), Error> {
+        store::jobs::clear_jobs(&self.client).await
+    }
+}
+
+async fn connect(database: &Database) -> Result<Client, Error> {
+    let (client, connection) = database.connect("bench").await?;
+    tokio::spawn(connection);
+    Ok(client)
+}
+
+/// The end of patience.
+pub(super) struct Deadline {
+    what: &'static str,
+    limit: Duration,
+    at: Instant,
+}
+
+impl Deadline {
+    pub fn new(what: &'static str, limit: Duration) -> Self {
+        Self { what, limit, at: Instant::now() + limit }
+    }
+
+    /// Waits a moment before the next look, or fails where time is up.
+    pub async fn wait(&self) -> Result<(), BenchError> {
+        if Instant::now() >= self.at {
+            return Err(BenchError::Stalled { what: self.what, seconds: self.limit.as_secs() });
+        }
+        sleep(LOOK).await;
+        Ok(())
+    }
+}

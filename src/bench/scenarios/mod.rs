@@ -1,0 +1,46 @@
+//! What can be measured: one module for each scenario.
+
+mod arrivals;
+mod backlog;
+mod connections;
+mod copy;
+mod drain;
+mod fleet;
+mod held;
+mod idle;
+mod many;
+mod pickup;
+mod scheduled;
+mod single;
+mod slots;
+mod soak;
+mod steady;
+
+use super::error::BenchError;
+use super::plan::Scenario;
+use super::rig::Rig;
+
+/// Measures one scenario; the rig hears of its figures.
+pub(super) async fn measure(rig: &mut Rig<'_>, scenario: Scenario) -> Result<(), BenchError> {
+    rig.scenario = scenario;
+    rig.advance(0, 1);
+    match scenario {
+        Scenario::Single => single::measure(rig).await?,
+        Scenario::Connections => connections::measure(rig).await?,
+        Scenario::Many => many::measure(rig).await?,
+        Scenario::Copy => copy::measure(rig).await?,
+        Scenario::Drain => drain::measure(rig).await?,
+        Scenario::Steady => steady::measure(rig).await?,
+        Scenario::Pickup => pickup::measure(rig).await?,
+        Scenario::Arrivals => arrivals::measure(rig).await?,
+        Scenario::Idle => idle::measure(rig).await?,
+        Scenario::Backlog => backlog::measure(rig).await?,
+        Scenario::Scheduled => scheduled::measure(rig).await?,
+        Scenario::Held => held::measure(rig).await?,
+        Scenario::Soak => soak::measure(rig).await?,
+        Scenario::Fleet => fleet::measure(rig).await?,
+        Scenario::Slots => slots::measure(rig).await?,
+    }
+    rig.advance(1, 1);
+    Ok(())
+}
