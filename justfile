@@ -25,6 +25,10 @@ web *ARGS:
 test *ARGS:
     @scripts/test "$@"
 
+# Measures this machine with the queue, on the development services (--quick, --only NAME,…)
+bench *ARGS:
+    @{{ with_services }} && cargo build --release --bin worker && exec target/release/worker bench "$@"
+
 # Starts the development services in the background
 db-up:
     @scripts/services start

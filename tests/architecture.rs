@@ -24,12 +24,21 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 #[test]
-fn the_queue_knows_nothing_of_app_web_and_command_line() {
+fn the_queue_knows_nothing_of_app_web_bench_and_command_line() {
     for room in ["src/job", "src/enqueue", "src/store", "src/database", "src/worker", "src/operate"] {
         for (path, text) in sources(room) {
-            for other in ["crate::app", "crate::web", "crate::cli", "aws_", "axum", "clap"] {
+            for other in ["crate::app", "crate::web", "crate::cli", "crate::bench", "aws_", "axum", "clap"] {
                 assert!(!text.contains(other), "{} names {other}", path.display());
             }
+        }
+    }
+}
+
+#[test]
+fn the_bench_measures_the_queue_from_outside() {
+    for (path, text) in sources("src/bench") {
+        for other in ["crate::app", "crate::web", "crate::cli", "crate::store", "clap", "indicatif", "println!"] {
+            assert!(!text.contains(other), "{} names {other}", path.display());
         }
     }
 }
@@ -43,13 +52,22 @@ fn only_the_stores_run_the_statements_and_each_statement_is_run() {
             assert!(!text.contains("sql!("), "{} runs SQL", path.display());
         }
     }
-    let stores: String = rust.iter().map(|(_, text)| text.as_str()).collect();
+    let room = |room: &str| -> String {
+        let of_room = rust.iter().filter(|(path, _)| path.to_string_lossy().contains(room));
+        of_room.map(|(_, text)| text.as_str()).collect()
+    };
+    let (queue, app, bench) = (room("/src/store/"), room("/src/app/store/"), room("/src/bench/store/"));
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/queries");
     for (path, _) in statements {
         let name = path.strip_prefix(&root).expect("below").with_extension("");
-        let (whole, last) = (name.to_string_lossy(), name.file_name().expect("a name").to_string_lossy());
-        let named = [format!("sql!(\"{whole}\")"), format!("sql!(\"{last}\")")];
-        assert!(named.iter().any(|call| stores.contains(call)), "{whole}.sql is run by nobody");
+        let name = name.to_string_lossy();
+        // Each store runs the statements of its own folder.
+        let (store, own) = match name.split_once('/') {
+            Some(("app", own)) => (&app, own),
+            Some(("bench", own)) => (&bench, own),
+            _ => (&queue, &*name),
+        };
+        assert!(store.contains(&format!("sql!(\"{own}\")")), "{name}.sql is run by nobody");
     }
 }
 

@@ -402,20 +402,21 @@ fn without_a_database_the_error_says_what_to_do_and_never_the_password() {
 #[test]
 fn help_version_and_completions_need_no_database() {
     let help = run(worker("", ["--help"])).done().stdout;
-    for command in "run migrate enqueue failed list show retry cancel pause resume stats completions".split(' ') {
+    for command in "run migrate enqueue failed list show retry cancel pause resume stats bench completions".split(' ') {
         assert!(help.contains(&format!("\n  {command} ")), "{command} in {help}");
         let own = run(worker("", [command, "--help"])).done().stdout;
         assert!(!own.contains('\u{1b}'), "colour, though this is no terminal");
     }
     assert_eq!(run(worker("", ["--version"])).done().stdout, format!("worker {}\n", env!("CARGO_PKG_VERSION")));
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
-        assert!(run(worker("", ["completions", shell])).done().stdout.contains("worker"), "{shell}");
+        let script = run(worker("", ["completions", shell])).done().stdout;
+        assert!(script.contains("worker") && !script.contains("bench-worker"), "{shell}");
     }
 }
 
 #[test]
 fn every_flag_of_the_commands_has_its_variable() {
-    for command in "run migrate enqueue failed list show retry stats".split(' ') {
+    for command in "run migrate enqueue failed list show retry stats bench".split(' ') {
         let help = run(worker("", [command, "--help"])).done().stdout.split_whitespace().collect::<Vec<_>>().join(" ");
         let flags = help.split(" --").skip(1).filter_map(|rest| rest.split_whitespace().next());
         for flag in flags.filter(|flag| !matches!(*flag, "help" | "all-failed:")) {

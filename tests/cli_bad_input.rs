@@ -42,6 +42,10 @@ const FLAGS: &[(&str, &str, &[&str])] = &[
     ("retry --all-failed", "--state", &["completed"]),
     ("retry --all-failed", "--kind", &["a b"]),
     ("retry --all-failed", "--limit", &["x"]),
+    ("bench", "--only", &["", "nonsense", "drain,", "drain,x", "bench-worker"]),
+    ("bench", "--rounds", &["", "0", "101", "x"]),
+    ("bench", "--jobs", &["", "0", "100000001", "1.5"]),
+    ("bench", "--minutes", &["", "0", "0.5s", "2days", "-1", "soon"]),
 ];
 
 /// Flags without a value.
@@ -53,6 +57,8 @@ const SWITCHES: &[(&str, &str)] = &[
     ("list", "--json"),
     ("show 1", "--json"),
     ("stats", "--json"),
+    ("bench", "--json"),
+    ("bench", "--quick"),
     ("retry 1", "--all-failed"),
 ];
 
@@ -143,6 +149,8 @@ fn wrong_words_are_refused() {
         ("pause a!b", "<QUEUE>"),
         ("resume a:1", "<QUEUE>"),
         ("completions tcsh", "<SHELL>"),
+        ("bench-worker", "bench-worker"),
+        ("bench-worker {}", "bench-worker"),
         ("enqueue mail --at 2030-01-31T09:00:00Z --in 5s", "--in"),
     ] {
         refused(&run(worker("", words.split(' '))), names);

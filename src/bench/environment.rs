@@ -28,7 +28,7 @@ const SETTINGS: [&str; 11] = [
     "max_connections",
 ];
 /// How often each of the times is taken.
-const TIMES: usize = 200;
+const TIMES: usize = 100;
 
 /// What is measured on.
 #[derive(Clone, Debug, Serialize)]
@@ -62,7 +62,8 @@ impl Environment {
     pub(super) async fn of(rig: &Rig<'_>) -> Result<Self, BenchError> {
         let client = &rig.client;
         let (postgres, same_host) = store::server::server(client).await?;
-        let settings = store::server::settings(client, &SETTINGS).await?;
+        // On a connection without settings of our own.
+        let settings = store::server::settings(&rig.connect().await?, &SETTINGS).await?;
         let settings = settings.into_iter().map(|(name, value)| Setting { name, value }).collect();
         let args = Args::of(&Noop {})?;
         let job = bare(&args);

@@ -1,5 +1,7 @@
 //! What limits the figures, in words, derived from what was measured.
 
+use std::fmt::Write as _;
+
 use super::environment::Environment;
 use super::figure::Figure;
 
@@ -63,7 +65,8 @@ fn commits(environment: &Environment, figures: &[Figure]) -> Option<String> {
     );
     if let (Some(one), Some(many)) = (value(figures, "single.rate"), value(figures, "connections.rate")) {
         let gain = many / one;
-        text.push_str(&format!(" 32 connections share flushes, and add {gain:.1} times as many."));
+        // Writing to a String does not fail.
+        let _ = write!(text, " 32 connections share flushes, and add {gain:.1} times as many.");
     }
     Some(text)
 }
@@ -105,17 +108,18 @@ fn cores(environment: &Environment, figures: &[Figure], busy: Option<f64>) -> Op
 
 /// A rate that was not reached says that the producer's side is the limit.
 fn arrivals(figures: &[Figure]) -> Vec<String> {
-    let late = figures.iter().filter(|figure| figure.name.starts_with("arrivals.") && figure.name.ends_with(".rate"));
-    late.filter_map(|figure| {
-        let (reached, wanted) = (figure.value?, figure.baseline?);
-        (reached < wanted * 0.95).then(|| {
+    let offered = figures.iter().filter(|figure| figure.name.starts_with("arrivals.") && figure.baseline.is_some());
+    offered
+        .filter_map(|figure| {
+            let (reached, wanted) = (figure.value?, figure.baseline?);
+            (reached < wanted * 0.95).then(|| {
             format!(
                 "Of {wanted:.0} jobs a second only {reached:.0} could be enqueued singly on 16 connections: the pickup \
                  at that rate is that of the lower one."
             )
         })
-    })
-    .collect()
+        })
+        .collect()
 }
 
 fn value(figures: &[Figure], name: &str) -> Option<f64> {

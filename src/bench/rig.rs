@@ -156,13 +156,13 @@ impl<'r> Rig<'r> {
     pub async fn finished(&self, enqueued: u64) -> Result<store::jobs::Finished, BenchError> {
         let found = store::jobs::finished(&self.client).await?;
         let all = |count: i64| u64::try_from(count) == Ok(enqueued);
-        if all(found.finished) && all(found.distinct_ids) && all(found.completed) {
+        if all(found.ends) && all(found.distinct_ids) && all(found.completed) {
             return Ok(found);
         }
         Err(BenchError::NotOnce {
             scenario: self.scenario,
             enqueued,
-            finished: found.finished,
+            finished: found.ends,
             distinct: found.distinct_ids,
             completed: found.completed,
         })

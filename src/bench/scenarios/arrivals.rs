@@ -8,7 +8,7 @@ use crate::bench::error::BenchError;
 use crate::bench::figure::{Figure, Unit};
 use crate::bench::rig::Rig;
 
-/// Jobs a second, with their share of the progress.
+/// Jobs a second.
 const RATES: [u32; 2] = [300, 2_000];
 /// Enough that a commit of some milliseconds does not hold the arrivals up.
 const CONNECTIONS: usize = 16;

@@ -11,7 +11,7 @@ use crate::bench::rounds::per_job;
 use crate::bench::store;
 
 /// Until all that a worker does at its start is done and counted.
-const CALM: Duration = Duration::from_secs(1);
+const CALM: Duration = Duration::from_secs(2);
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     let seconds: u64 = if rig.plan.quick { 4 } else { 15 };

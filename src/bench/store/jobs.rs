@@ -21,7 +21,7 @@ pub(in crate::bench) struct BareJob<'j> {
 
 /// What became of the jobs, by the history.
 pub(in crate::bench) struct Finished {
-    pub finished: i64,
+    pub ends: i64,
     pub distinct_ids: i64,
     pub completed: i64,
     /// Seconds from the first claim to the last finish.
@@ -98,7 +98,7 @@ pub(in crate::bench) async fn is_drained(client: &Client) -> Result<bool, Error>
 pub(in crate::bench) async fn finished(client: &Client) -> Result<Finished, Error> {
     let row = client.query_typed_one(sql!("finished"), &[]).await?;
     Ok(Finished {
-        finished: row.try_get("finished")?,
+        ends: row.try_get("ends")?,
         distinct_ids: row.try_get("distinct_ids")?,
         completed: row.try_get("completed")?,
         from_first_claim: row.try_get("from_first_claim")?,

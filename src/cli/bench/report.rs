@@ -126,7 +126,7 @@ fn description(environment: &Environment) -> Vec<String> {
         let head = if number == 0 { "Settings" } else { "" };
         lines.push(format!("{head:<8}  {}", some.join(", ")));
     }
-    let milliseconds = |ms: Option<f64>| ms.map_or_else(|| "–".to_owned(), |ms| format!("{ms:.3} ms"));
+    let milliseconds = |ms: Option<f64>| ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.3} ms"));
     lines.push(format!(
         "Times     SELECT 1 {}, one row committed {}",
         milliseconds(environment.round_trip_ms),
@@ -136,11 +136,10 @@ fn description(environment: &Environment) -> Vec<String> {
 }
 
 fn cells(figure: &Figure) -> Vec<String> {
-    let number = |value: Option<f64>| value.map_or_else(|| "–".to_owned(), number);
-    let optional = |value: Option<f64>| value.map_or_else(String::new, |value| self::number(value));
+    let optional = |value: Option<f64>| value.map_or_else(String::new, number);
     vec![
         figure.name.clone(),
-        number(figure.value),
+        optional(figure.value),
         figure.unit.name().to_owned(),
         optional(figure.min),
         optional(figure.max),
