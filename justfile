@@ -25,6 +25,10 @@ web *ARGS:
 test *ARGS:
     @scripts/test "$@"
 
+# Measures Postrider beside its rivals (--quick, --rounds N, --systems NAME,…, --only NAME,…)
+bench-peers *ARGS:
+    @benches/peers/run "$@"
+
 # Starts the development services in the background
 db-up:
     @scripts/services start
