@@ -107,7 +107,8 @@ def measure(options: argparse.Namespace) -> int:
             shift = number * len(options.contenders) // options.rounds
             for contender in [*options.contenders[shift:], *options.contenders[:shift]]:
                 for measurement in options.measurements:
-                    if not results.has_failed(contender, measurement.figures):
+                    due = number < contender.preset.most_rounds
+                    if due and not results.has_failed(contender, measurement.figures):
                         take(measurement, contender, number, sizes, server, options, results)
         around = report.Circumstances(
             date=datetime.date.today().isoformat(),

@@ -41,9 +41,9 @@ class Summary:
 FIGURES = (
     Figure("drain", "drain of a backlog", "jobs/s", higher_is_better=True),
     Figure("steady", "producer and worker together", "jobs/s", higher_is_better=True),
-    Figure("single", "single enqueue, one connection", "jobs/s", higher_is_better=True),
+    Figure("single", "single enqueue (one connection)", "jobs/s", higher_is_better=True),
     Figure("bulk", "bulk enqueue", "jobs/s", higher_is_better=True),
-    Figure("pickup_p50", "pickup, p50", "ms", higher_is_better=False, decimals=2),
-    Figure("pickup_p99", "pickup, p99", "ms", higher_is_better=False, decimals=2),
-    Figure("wal", "WAL a job, insert and run", "B", higher_is_better=False),
+    Figure("pickup_p50", "pickup p50", "ms", higher_is_better=False, decimals=2),
+    Figure("pickup_p99", "pickup p99", "ms", higher_is_better=False, decimals=2),
+    Figure("wal", "WAL a job (insert and run)", "B", higher_is_better=False),
 )

@@ -4,9 +4,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .figures import FIGURES, Figure
-from .measure import BULK_CHUNK, PICKUP_WARM_UP, STEADY_CHUNK, Sizes
+from .measure import BULK_CHUNK, LEAST_FOR_BULK, PICKUP_WARM_UP, STEADY_CHUNK, Sizes
 from .results import Results
 from .systems import Contender, System
+
+LEAST_FOR_A_COMPARISON = 50_000
+TOO_SMALL = (
+    f"**Too small to compare by**: with fewer than {LEAST_FOR_A_COMPARISON:,} jobs the drain is mostly what was "
+    "claimed before the clock began. This run shows that everything works, and no more."
+)
 
 
 @dataclass(frozen=True)
@@ -23,6 +29,7 @@ def write(results: Results, contenders: Sequence[Contender], around: Circumstanc
         "# Side by side",
         "Written by `just bench-peers` (`benches/peers/`): not to be edited by hand.",
         _circumstances(around),
+        "" if around.sizes.jobs >= LEAST_FOR_A_COMPARISON else TOO_SMALL,
         f"![Medians at each system's best settings]({plot})",
         "## Figures",
         f"Median of the rounds, and in brackets the least and the most. The best of each column is bold; "
@@ -34,7 +41,7 @@ def write(results: Results, contenders: Sequence[Contender], around: Circumstanc
         "## What is timed",
         _method(around.sizes),
         "## Versions and settings",
-        _settings(contenders, around.sizes),
+        _settings(contenders, around),
         "## Fairness",
         _fairness(contenders),
     ]
@@ -133,11 +140,11 @@ def _method(sizes: Sizes) -> str:
     )
 
 
-def _settings(contenders: Sequence[Contender], sizes: Sizes) -> str:
-    rows = [["system", "version", "settings", "bulk call", "jobs: drain, together"]]
+def _settings(contenders: Sequence[Contender], around: Circumstances) -> str:
+    rows = [["system", "version", "settings", "bulk call", "jobs: drain, together", "rounds"]]
     for contender in contenders:
         system, preset = contender.system, contender.preset
-        counts = [min(jobs, preset.most_jobs) for jobs in (sizes.jobs, sizes.steady_jobs)]
+        counts = [min(jobs, preset.most_jobs) for jobs in (around.sizes.jobs, around.sizes.steady_jobs)]
         rows.append(
             [
                 f"{system.name} ({system.language})",
@@ -145,6 +152,7 @@ def _settings(contenders: Sequence[Contender], sizes: Sizes) -> str:
                 preset.settings if contender.is_ours else f"{preset.name}: {preset.settings}",
                 system.bulk,
                 f"{counts[0]:,}, {counts[1]:,}",
+                str(min(around.rounds, preset.most_rounds)),
             ]
         )
     return _markdown(rows)
@@ -157,7 +165,8 @@ def _fairness(contenders: Sequence[Contender]) -> str:
             systems.append(contender.system)
     general = [
         "- One worker process each, whatever the language. Node and Python run on one core, Rust on both.",
-        "- Slow settings get fewer jobs (see above): their rates hardly depend on the number.",
+        "- Slow settings get fewer jobs, and the slowest fewer rounds (see above): their rates hardly depend on the "
+        f"number. Below {LEAST_FOR_BULK:,} jobs bulk rate and WAL are left out.",
         "- The drivers are ours and follow each project's own documentation; whoever knows better settings is asked "
         "to send them.",
     ]

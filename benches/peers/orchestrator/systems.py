@@ -25,6 +25,8 @@ class Preset:
     """No more single jobs than this for the latency."""
     pickup_pause: float = 0
     """At least so many seconds between them."""
+    most_rounds: int = 1_000
+    """No more rounds than this, where each takes minutes whatever the numbers."""
 
 
 @dataclass(frozen=True)
@@ -35,13 +37,15 @@ class System:
     """The lock file that pins it, where its version is read."""
     command: tuple[str, ...]
     presets: tuple[Preset, ...]
-    unfinished: str
+    unfinished: str | None
     """SQL, what follows FROM: the jobs that are not acknowledged. Asked often, so it has to be
-    quick to find one."""
+    quick to find one; None where `finished` is the quicker question."""
     finished: str | None
-    """SQL that counts acknowledged jobs, where the system keeps them."""
+    """SQL that counts acknowledged jobs; None where the system does not keep them."""
     bulk: str
     remarks: str
+    waiting: str | None = None
+    """SQL that counts the jobs of a queue that nobody has worked on, where `unfinished` cannot."""
 
     def version(self) -> str:
         """From the lock file, so that the report cannot say another one than was measured."""
@@ -54,13 +58,15 @@ class System:
         return found[1] if found else "unknown"
 
 
-    @property
-    def any_unfinished(self) -> str:
-        return f"SELECT 1 FROM {self.unfinished} LIMIT 1"
+    def pending(self, expected: int) -> str:
+        """SQL with a row until this many jobs were acknowledged and none is left."""
+        if self.unfinished:
+            return f"SELECT 1 FROM {self.unfinished} LIMIT 1"
+        return f"SELECT 1 WHERE ({self.finished}) < {expected}"
 
     @property
-    def count_unfinished(self) -> str:
-        return f"SELECT count(*) FROM {self.unfinished}"
+    def count_waiting(self) -> str:
+        return self.waiting or f"SELECT count(*) FROM {self.unfinished}"
 
 
 @dataclass(frozen=True)
@@ -113,7 +119,13 @@ RIVALS = (
         lock="rust/Cargo.lock",
         command=rust("peers-graphile-worker"),
         presets=(
-            Preset("defaults", "`WorkerOptions::default()`: as many slots as cores, no local queue", most_jobs=10_000),
+            # A slot takes one job each time that it is woken, by a notification or the poll.
+            Preset(
+                "defaults",
+                "`WorkerOptions::default()`: as many slots as cores, poll 1 s, no local queue",
+                most_jobs=10,
+                warm_up=2,
+            ),
             Preset(
                 "best",
                 "its throughput benchmark's: 500 slots, poll 5 ms, local queue of 5,000, completions and failures "
@@ -124,7 +136,8 @@ RIVALS = (
         finished=None,
         bulk="`add_raw_jobs`",
         remarks="Deletes finished jobs: there is no history to pay for. In `best` up to 5,000 jobs are claimed ahead "
-        "of their start and stay locked if the process dies.",
+        "of their start and stay locked if the process dies. By default a slot takes one job each time that it is "
+        "woken, so that a backlog drains by the poll.",
     ),
     System(
         name="awa",
@@ -132,15 +145,21 @@ RIVALS = (
         lock="rust/Cargo.lock",
         command=rust("peers-awa"),
         presets=(
-            Preset("defaults", "`QueueConfig::default()`: 50 slots, a deadline of 5 min", most_jobs=20_000),
+            Preset("defaults", "`QueueConfig::default()`: 50 slots, a deadline of 5 min", most_jobs=10_000),
             Preset(
                 "best",
                 "its queue storage benchmark's: 512 slots, claims of 512, no deadline (the compact path)",
                 most_jobs=100_000,
             ),
         ),
-        unfinished="awa.jobs WHERE state NOT IN ('completed', 'failed', 'cancelled')",
-        finished="SELECT count(*) FROM awa.jobs WHERE state = 'completed'",
+        # Its view of all jobs takes seconds; this is what its own exact counts add up.
+        unfinished=None,
+        finished="SELECT (SELECT coalesce(sum(live_terminal_count), 0) FROM awa.queue_terminal_live_counts)"
+        " + (SELECT coalesce(sum(terminal_delta), 0) FROM awa.queue_terminal_count_deltas)"
+        " + (SELECT coalesce(sum(completed_count), 0) FROM awa.receipt_completion_batches)"
+        " + (SELECT coalesce(sum(pruned_completed_count), 0) FROM awa.queue_terminal_rollups)"
+        " - (SELECT count(*) FROM awa.done_entries WHERE state <> 'completed')",
+        waiting="SELECT count(*) FROM awa.ready_entries",
         bulk="`QueueStorage::enqueue_params_copy` (COPY)",
         remarks="Keeps finished jobs in rotating partitions. Without a deadline a stuck job is not rescued by time.",
     ),
@@ -150,11 +169,18 @@ RIVALS = (
         lock="rust/Cargo.lock",
         command=rust("peers-apalis"),
         presets=(
-            Preset("defaults", "the worker of its README: polls, fetches 10", most_jobs=10_000),
+            # An idle worker looks again at its heartbeat, 30 s later.
+            Preset(
+                "defaults",
+                "the worker of its README: fetches 10, polls with its heartbeat, every 30 s, once idle",
+                most_jobs=10_000,
+                pickups=20,
+                most_rounds=1,
+            ),
             Preset(
                 "best",
-                "listens, fetches 1,000, 1,000 at once by `parallelize`, without the lock of each task and without "
-                "stored results",
+                "listens, polls every 100 ms, fetches 1,000, 1,000 at once by `parallelize`, without the lock of "
+                "each task",
                 most_jobs=100_000,
             ),
         ),
@@ -162,7 +188,7 @@ RIVALS = (
         finished="SELECT count(*) FROM apalis.jobs WHERE status = 'Done'",
         bulk="`push_bulk` (unnest)",
         remarks="Keeps finished jobs in the table of the waiting ones. Each inserted row sends a notification of its "
-        "own, whether or not anybody listens.",
+        "own, whether or not anybody listens. The last acknowledgements of a default worker wait for its heartbeat.",
     ),
     System(
         name="graphile-worker",
@@ -170,7 +196,7 @@ RIVALS = (
         lock="node/package-lock.json",
         command=node("graphile_worker.js"),
         presets=(
-            Preset("defaults", "`WorkerPreset`: one job at a time, poll 2 s", most_jobs=5_000),
+            Preset("defaults", "`WorkerPreset`: one job at a time, poll 2 s", most_jobs=1_000, warm_up=100),
             Preset(
                 "best",
                 "its performance page's: 24 at once, local queue of 500, completions and failures in batches "

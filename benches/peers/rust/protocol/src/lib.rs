@@ -25,10 +25,7 @@ pub async fn run<D: Driver>() -> Result<(), Failure> {
     let Invocation { preset, url, call } = Invocation::from_environment()?;
     match call {
         Call::Install => D::install(&url, preset).await,
-        Call::Work { jobs, warm_up, recorded } => {
-            D::work(&url, preset, Tally::new(jobs, warm_up, recorded)).await?;
-            Err("the worker ended by itself".into())
-        }
+        Call::Work { jobs, warm_up, recorded } => D::work(&url, preset, Tally::new(jobs, warm_up, recorded)).await,
         Call::EnqueueOne { jobs } => produce::one_by_one(D::connect(&url, preset).await?, jobs).await,
         Call::EnqueueBulk { jobs, chunk } => produce::in_bulk(D::connect(&url, preset).await?, jobs, chunk).await,
         Call::EnqueuePaced { jobs, pause } => produce::paced(D::connect(&url, preset).await?, jobs, pause).await,
