@@ -8,7 +8,12 @@ import { run } from "./protocol.js";
 
 const QUEUE = "peers";
 
-const best = { batchSize: 1000, burstWhenBatchFull: true, pollingIntervalSeconds: 0.5, notifyPollingIntervalSeconds: 0.5 };
+const best = {
+  batchSize: 1000,
+  burstWhenBatchFull: true,
+  pollingIntervalSeconds: 0.5,
+  notifyPollingIntervalSeconds: 0.5,
+};
 
 async function started(preset, settings) {
   const boss = new PgBoss({

@@ -94,7 +94,7 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
         return Sizes(jobs, jobs, single_jobs=500, pickups=50, pickup_pause=0.015, limit=60)
     jobs = options.jobs or 200_000
     # Half the backlog's: long enough to be steady, and two thirds of the time saved.
-    return Sizes(jobs, max(jobs // 2, 1), single_jobs=2_000, pickups=300, pickup_pause=0.015, limit=180)
+    return Sizes(jobs, max(jobs // 2, 1), single_jobs=1_000, pickups=250, pickup_pause=0.015, limit=180)
 
 
 def measure(options: argparse.Namespace) -> int:
@@ -169,7 +169,10 @@ def write(options: argparse.Namespace, results: Results, around: report.Circumst
     raw = {
         contender.key: {
             "version": contender.system.version(),
-            "rounds": {name: [round(value, 3) for value in values] for name, values in results.values[contender.key].items()},
+            "rounds": {
+                name: [round(value, 3) for value in values]
+                for name, values in results.values[contender.key].items()
+            },
             "failures": results.failures[contender.key],
         }
         for contender in options.contenders

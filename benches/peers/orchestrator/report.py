@@ -130,8 +130,9 @@ def _method(sizes: Sizes) -> str:
             f"- **Single enqueue**: {sizes.single_jobs:,} calls, one after the other, each committed.",
             f"- **Bulk enqueue**: the fastest call that the system documents, {BULK_CHUNK:,} jobs in each; the jobs "
             "come from the client.",
-            f"- **Pickup**: {sizes.pickups:,} single jobs a round, {sizes.pickup_pause * 1000:.0f} ms apart on "
-            f"average (half to one and a half times that), after {PICKUP_WARM_UP} for warmth. From the return of the "
+            f"- **Pickup**: {sizes.pickups:,} single jobs a round (fewer at the slowest settings), "
+            f"{sizes.pickup_pause * 1000:.0f} ms apart on average (half to one and a half "
+            f"times that), after {PICKUP_WARM_UP} for warmth. From the return of the "
             "producer's call to the first line of the handler in another process, on the clock that both share. "
             "Below zero is possible: a handler may start before the producer has seen its own commit.",
             "- **WAL**: bytes written from before the bulk enqueue to after the drain, divided by the jobs. A warm-up "
