@@ -73,7 +73,7 @@ impl Driver for Graphile {
                 .fail_job_batch_delay(Duration::from_millis(5))
                 .local_queue(LocalQueueConfig::default().with_size(5000)),
         };
-        options.init().await?.run().await?;
+        Box::pin(options.init()).await?.run().await?;
         Ok(())
     }
 }
