@@ -29,6 +29,10 @@ test *ARGS:
 bench *ARGS:
     @{{ with_services }} && cargo build --release --bin worker && exec target/release/worker bench "$@"
 
+# Measures Postrider beside its rivals (--quick, --rounds N, --systems NAME,…, --only NAME,…)
+bench-peers *ARGS:
+    @benches/peers/run "$@"
+
 # Starts the development services in the background
 db-up:
     @scripts/services start

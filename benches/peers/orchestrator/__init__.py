@@ -1,0 +1,1 @@
+"""Measures Postrider and its rivals side by side. Standard library only."""

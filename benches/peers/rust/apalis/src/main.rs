@@ -1,0 +1,77 @@
+//! apalis-postgres. `defaults` is the worker of its README, which looks for tasks again at its
+//! heartbeat, every 30 s, once the queue was empty. `best` listens and polls, fetches and records by
+//! the thousand, runs tasks in parallel, and leaves out the extra lock of each task. Without stored
+//! results it would be faster still, but then no task is ever acknowledged.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use apalis::prelude::*;
+use apalis_postgres::{Config, PgPool, PostgresStorage};
+use peers_protocol::{Driver, Failure, Preset, Tally};
+use serde::{Deserialize, Serialize};
+
+const QUEUE: &str = "default";
+
+#[derive(Debug, Serialize, Deserialize)]
+struct Nothing {
+    n: u64,
+}
+
+struct Apalis {
+    storage: PostgresStorage<Nothing>,
+}
+
+impl Driver for Apalis {
+    async fn install(url: &str, _: Preset) -> Result<(), Failure> {
+        PostgresStorage::setup(&PgPool::connect(url).await?).await?;
+        Ok(())
+    }
+
+    async fn connect(url: &str, _: Preset) -> Result<Self, Failure> {
+        let pool = PgPool::connect(url).await?;
+        Ok(Self { storage: PostgresStorage::new(&pool).with_config(Config::default().queue(QUEUE)) })
+    }
+
+    async fn enqueue(&mut self, n: u64) -> Result<(), Failure> {
+        Ok(self.storage.push(Nothing { n }).await?)
+    }
+
+    async fn enqueue_bulk(&mut self, numbers: Range<u64>) -> Result<(), Failure> {
+        Ok(self.storage.push_bulk(numbers.map(|n| Nothing { n }).collect()).await?)
+    }
+
+    async fn work(url: &str, preset: Preset, tally: Tally) -> Result<(), Failure> {
+        let pool = PgPool::connect(url).await?;
+        let storage = PostgresStorage::new(&pool);
+        match preset {
+            Preset::Defaults => {
+                let backend = storage.with_config(Config::default().queue(QUEUE));
+                WorkerBuilder::new("peers").backend(backend).data(tally).build(handle).run().await?;
+            }
+            Preset::Best => {
+                let config = Config::default().queue(QUEUE).batch_size(1000).lock_tasks(false);
+                let backend = storage.with_config(config).with_pubsub().poll_with_interval(Duration::from_millis(100));
+                WorkerBuilder::new("peers")
+                    .backend(backend)
+                    .concurrency(1000)
+                    .parallelize(tokio::spawn)
+                    .data(tally)
+                    .build(handle)
+                    .run()
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+async fn handle(job: Nothing, tally: Data<Tally>) -> Result<(), BoxDynError> {
+    tally.start(job.n);
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Failure> {
+    peers_protocol::run::<Apalis>().await
+}
