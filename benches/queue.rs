@@ -119,16 +119,16 @@ fn finishes(criterion: &mut Criterion, runtime: &Runtime, database: &Database, w
     for batch in BATCHES {
         group.throughput(Throughput::Elements(batch.try_into().unwrap()));
         let mut claimer = runtime.block_on(Claimer::new(database, worker));
-        let finisher = runtime.block_on(Finisher::new(database, worker));
+        let recorder = runtime.block_on(Finisher::new(database, worker));
         group.bench_function(BenchmarkId::from_parameter(batch), |bencher| {
             bencher.iter_custom(|count| {
                 runtime.block_on(async {
                     let mut spent = Duration::ZERO;
                     for _ in 0..count {
                         claimer.stock(batch).await;
-                        let claimed = claimer.claim(batch).await;
+                        let jobs = claimer.claim(batch).await;
                         let start = Instant::now();
-                        finisher.finish(&claimed).await;
+                        recorder.finish(&jobs).await;
                         spent += start.elapsed();
                     }
                     spent

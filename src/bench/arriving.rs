@@ -177,7 +177,16 @@ impl Latencies {
     }
 
     fn take(&self) -> Vec<Histogram<u64>> {
-        std::mem::take(&mut self.seen().windows)
+        let mut windows = std::mem::take(&mut self.seen().windows);
+        // The rest after the last whole window is no window of its own.
+        if let [.., whole, rest] = &mut windows[..]
+            && rest.len() < whole.len() / 2
+        {
+            // Both have the same bounds.
+            let _ = whole.add(&*rest);
+            windows.pop();
+        }
+        windows
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -214,4 +223,31 @@ pub(super) fn percentiles(rig: &mut Rig<'_>, what: &str, latencies: &Histogram<u
 #[allow(clippy::cast_precision_loss, reason = "at most an hour")]
 fn milliseconds(microseconds: u64) -> f64 {
     microseconds as f64 / 1_000.0
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const SECOND: u64 = 1_000_000_000;
+
+    #[test]
+    fn a_latency_counts_in_the_window_of_its_commit_whichever_end_is_heard_of_first() {
+        let latencies = Latencies::new(Duration::from_secs(1)).unwrap();
+        for id in 0..10 {
+            latencies.acknowledged(id, SECOND / 2);
+            latencies.started(id, SECOND / 2 + 2_000_000);
+            latencies.started(id + 10, SECOND + 7_000_000);
+            latencies.acknowledged(id + 10, SECOND + 8_000_000);
+        }
+        latencies.acknowledged(20, 2 * SECOND);
+        assert_eq!((latencies.count(), latencies.unmatched()), (20, 1));
+        latencies.started(20, 3 * SECOND);
+        let windows = latencies.take();
+        let counts: Vec<u64> = windows.iter().map(Histogram::len).collect();
+        assert_eq!(counts, [10, 11], "the rest joins the last whole window");
+        let (first, second) = (percentile(&windows[0], 50.0), percentile(&windows[1], 50.0));
+        assert!((first - 2.0).abs() < 0.01 && second < 0.01, "{first} {second}");
+    }
 }

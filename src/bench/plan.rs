@@ -103,7 +103,7 @@ impl Plan {
 
     /// How long one round of enqueueing lasts at most.
     pub(super) fn enqueueing(&self) -> Duration {
-        Duration::from_millis(if self.quick { 300 } else { 1_000 })
+        Duration::from_millis(if self.quick { 200 } else { 1_000 })
     }
 
     /// How long the long scenario lasts.

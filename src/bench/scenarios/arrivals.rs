@@ -14,9 +14,8 @@ const RATES: [u32; 2] = [300, 2_000];
 const CONNECTIONS: usize = 16;
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
-    let seconds = if rig.plan.quick { 2 } else { 10 };
     for rate in RATES {
-        let jobs = rig.plan.jobs.unwrap_or(u64::from(rate) * seconds);
+        let jobs = rig.plan.jobs(u64::from(rate) * 10, u64::from(rate) * 3 / 2);
         let rate = f64::from(rate);
         let arrivals = Arrivals { jobs, rate, connections: CONNECTIONS, window: Duration::from_hours(1) };
         let Arrived { rate: reached, windows } = arrive(rig, arrivals).await?;

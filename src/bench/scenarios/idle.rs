@@ -9,28 +9,39 @@ use crate::bench::figure::{Figure, Unit};
 use crate::bench::rig::Rig;
 use crate::bench::rounds::per_job;
 use crate::bench::store;
+use crate::bench::worker_process::WorkerProcess;
 
 /// Until all that a worker does at its start is done and counted.
 const CALM: Duration = Duration::from_secs(2);
+/// As often as a worker renews its lease: each window has one heartbeat in it.
+const WINDOW: Duration = Duration::from_secs(5);
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
-    let seconds: u64 = if rig.plan.quick { 4 } else { 15 };
+    // Several, of which the median counts: an autovacuum is counted along.
+    let windows: u64 = if rig.plan.quick { 1 } else { 3 };
     rig.clear().await?;
     let sessions = rig.sessions().await?;
     let workers = rig.start(&rig.setup(), 1).await?;
     sleep(CALM).await;
-    let usage = || workers.iter().find_map(|worker| worker.usage().map(|usage| usage.cpu));
-    let (start, cpu, transactions) = (Instant::now(), usage(), counted(rig).await?);
-    for second in 0..seconds {
-        rig.advance(second, seconds);
-        sleep(Duration::from_secs(1)).await;
+    let (mut percents, mut rates) = (Vec::new(), Vec::new());
+    for window in 0..windows {
+        rig.advance(window, windows);
+        let (start, cpu, transactions) = (Instant::now(), cpu(&workers), counted(rig).await?);
+        sleep(WINDOW).await;
+        let (more_cpu, more) = (self::cpu(&workers).zip(cpu), counted(rig).await? - transactions);
+        let elapsed = start.elapsed().as_secs_f64();
+        percents.push(more_cpu.map(|(now, before)| 100.0 * (now - before) / elapsed));
+        rates.push(per_job(more, 1) / elapsed);
     }
-    let (cpu, transactions) = (usage().zip(cpu).map(|(now, before)| now - before), counted(rig).await? - transactions);
-    let elapsed = start.elapsed().as_secs_f64();
     rig.stop(workers, sessions).await?;
-    rig.found(Figure::single(rig.name("cpu"), Unit::PercentOfCore, cpu.map(|cpu| 100.0 * cpu / elapsed)));
-    rig.found(Figure::single(rig.name("queries"), Unit::QueriesPerSecond, Some(per_job(transactions, 1) / elapsed)));
+    rig.found(Figure::of_known_rounds(rig.name("cpu"), Unit::PercentOfCore, &percents));
+    rig.found(Figure::of_rounds(rig.name("queries"), Unit::QueriesPerSecond, &rates));
     Ok(())
+}
+
+/// Seconds of one core so far.
+fn cpu(workers: &[WorkerProcess]) -> Option<f64> {
+    workers.iter().find_map(|worker| worker.usage().map(|usage| usage.cpu))
 }
 
 /// Each query of a worker is a transaction of its own.

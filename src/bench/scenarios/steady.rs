@@ -15,7 +15,7 @@ use crate::{Error, copy};
 const BATCH: u64 = 5_000;
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
-    let (jobs, rounds, setup) = (rig.plan.jobs(200_000, 50_000), rig.plan.rounds(), rig.setup());
+    let (jobs, rounds, setup) = (rig.plan.jobs(200_000, 30_000), rig.plan.rounds(), rig.setup());
     let mut rates = Vec::new();
     for round in 0..rounds {
         rig.advance(round.into(), rounds.into());

@@ -31,7 +31,7 @@ Scenarios of a usual run (about 3 minutes; with --quick under 30 s):
   arrivals     the same at 300 and at 2,000 jobs a second arriving singly
   idle         a worker that has nothing to do
 
-Long ones, only with --only:
+Long ones, which run only where they are named:
   backlog      the rate of a backlog of 5,000,000 against that of 100,000
   scheduled    the rate with 1,000,000 jobs scheduled for next week on the same queue
   held         1,000 jobs a second while a transaction stays open for 10 minutes
