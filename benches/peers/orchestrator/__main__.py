@@ -55,7 +55,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--check", action="store_true", help=argparse.SUPPRESS)
     for hidden in ("--node", "--python"):
         parser.add_argument(hidden, default="", help=argparse.SUPPRESS)
-    for hidden in ("--logs", "--problems", "--report-folder", "--quick-folder"):
+    for hidden in ("--caller", "--logs", "--problems", "--report-folder", "--quick-folder"):
         parser.add_argument(hidden, type=Path, required=True, help=argparse.SUPPRESS)
     options = parser.parse_args()
     options.contenders = chosen_contenders(parser, options.systems)
@@ -63,7 +63,8 @@ def parse_arguments() -> argparse.Namespace:
     if any(number is not None and number < 1 for number in (options.rounds, options.jobs)):
         parser.error("--rounds and --jobs are at least 1")
     options.rounds = options.rounds or (1 if options.quick else 5)
-    options.output = options.output or (options.quick_folder if options.quick else options.report_folder)
+    standard = options.quick_folder if options.quick else options.report_folder
+    options.output = options.caller / options.output if options.output else standard
     return options
 
 
