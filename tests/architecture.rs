@@ -57,9 +57,9 @@ fn only_the_stores_run_the_statements_and_each_statement_is_run() {
         of_room.map(|(_, text)| text.as_str()).collect()
     };
     let (queue, app, bench) = (room("/src/store/"), room("/src/app/store/"), room("/src/bench/store/"));
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/queries");
+    let queries = Path::new(env!("CARGO_MANIFEST_DIR")).join("sql/queries");
     for (path, _) in statements {
-        let name = path.strip_prefix(&root).expect("below").with_extension("");
+        let name = path.strip_prefix(&queries).expect("below").with_extension("");
         let name = name.to_string_lossy();
         // Each store runs the statements of its own folder.
         let (store, own) = match name.split_once('/') {

@@ -24,8 +24,10 @@ const FIRST_WAIT: Duration = Duration::from_millis(5);
 const LONGEST_WAIT: Duration = Duration::from_millis(20);
 /// After so many claims in a row that gave jobs, a worker is not idle.
 const BUSY_AFTER: u32 = 8;
-/// How long a worker that another stands for leaves a notification to it, at least and at most.
-const LEAVE_TO_OTHER: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(3));
+/// How long a worker that another stands for leaves a notification to it, at least.
+const LEAVE_TO_OTHER: Duration = Duration::from_millis(1);
+/// By how much longer at most: those who are left over do not look all at once.
+const LEAVE_JITTER: Duration = Duration::from_millis(2);
 /// How often at most it then looks, where the other does the work.
 const LOOK_AFTER_OTHER: Duration = Duration::from_millis(25);
 
@@ -75,8 +77,7 @@ impl Appetite {
     /// A notification told of a job.
     pub fn hear(&mut self, standing: Standing, now: Instant) {
         let at = if standing == Standing::Covered {
-            let (least, most) = LEAVE_TO_OTHER;
-            let soon = now + least + (most - least).mul_f64(fastrand::f64());
+            let soon = now + LEAVE_TO_OTHER + LEAVE_JITTER.mul_f64(fastrand::f64());
             let at = self.followed_at.map_or(soon, |last| soon.max(last + LOOK_AFTER_OTHER));
             self.followed_at = Some(at);
             at
@@ -181,7 +182,7 @@ mod tests {
         appetite.after(meal(5, 0, Standing::Covered), now);
         appetite.hear(Standing::Covered, now);
         let first = appetite.next().unwrap();
-        assert!(first >= now + LEAVE_TO_OTHER.0 && first <= now + LEAVE_TO_OTHER.1);
+        assert!(first >= now + LEAVE_TO_OTHER && first <= now + LEAVE_TO_OTHER + LEAVE_JITTER);
         appetite.after(meal(5, 0, Standing::Covered), first);
         appetite.hear(Standing::Covered, first);
         assert!(appetite.next().unwrap() >= first + LOOK_AFTER_OTHER);

@@ -16,7 +16,7 @@ use crate::store::claim::StartOrder;
 
 /// The lanes of all queues. Only the fetcher puts jobs in.
 pub(super) struct Lanes<J> {
-    lanes: Vec<Mutex<Lane<J>>>,
+    queues: Vec<Mutex<Lane<J>>>,
     wanting: Notify,
     emptied: Notify,
 }
@@ -60,7 +60,7 @@ impl<J> Lanes<J> {
                 refill_at: None,
             })
         };
-        Self { lanes: queues.iter().map(lane).collect(), wanting: Notify::new(), emptied: Notify::new() }
+        Self { queues: queues.iter().map(lane).collect(), wanting: Notify::new(), emptied: Notify::new() }
     }
 
     pub fn occupancy(&self, queue: usize) -> Occupancy {
@@ -126,14 +126,14 @@ impl<J> Lanes<J> {
 
     /// Resolves when nothing runs.
     pub async fn emptied(&self) {
-        while (0..self.lanes.len()).any(|queue| self.lane(queue).running > 0) {
+        while (0..self.queues.len()).any(|queue| self.lane(queue).running > 0) {
             self.emptied.notified().await;
         }
     }
 
     fn lane(&self, queue: usize) -> MutexGuard<'_, Lane<J>> {
         // Nothing panics while it holds the lock; if it did, the lane would still be whole.
-        self.lanes[queue].lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues[queue].lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

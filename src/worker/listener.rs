@@ -199,7 +199,9 @@ impl Listener {
                 if let Err(error) = within(IDLE_LOCK_WITHIN, release_idle_lock(client, &names(&leaving))).await {
                     return error;
                 }
-                leaving.iter().for_each(|queue| standings.left(*queue));
+                for queue in leaving {
+                    standings.left(queue);
+                }
             }
             let asked = standings.to_try();
             if !asked.is_empty() {

@@ -124,7 +124,9 @@ impl Standings {
     pub fn to_try(&self) -> Vec<usize> {
         let mut queues = self.all(Standing::Asked);
         queues.extend(self.all(Standing::Checking));
-        queues.iter().for_each(|queue| self.vacated[*queue].store(false, Ordering::Release));
+        for queue in &queues {
+            self.vacated[*queue].store(false, Ordering::Release);
+        }
         queues
     }
 
