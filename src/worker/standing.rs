@@ -142,16 +142,16 @@ impl Standings {
             Answer::Covered => Standing::Covered,
             Answer::Refused => Standing::Refused,
         };
-        // Whoever stood for it all the while has found what was added before.
-        let stood_all_along = self.change(queue, Standing::Checking, standing) && standing == Standing::Covered;
-        self.change(queue, Standing::Asked, standing);
-        if standing.is_told() && !stood_all_along {
+        // Whoever stands for it has done so all the while: what was added before was told.
+        let was_covered = self.change(queue, Standing::Checking, standing);
+        let has_asked = self.change(queue, Standing::Asked, standing);
+        if (was_covered && standing != Standing::Covered) || (has_asked && standing.is_told()) {
             self.answers[queue].fetch_add(1, Ordering::AcqRel);
         }
     }
 
-    /// How often the worker has come to be told of new jobs: after each time, jobs that were added
-    /// before are still to be looked for.
+    /// How often it has changed who stands for the queue: after each time, jobs that were added before
+    /// are still to be looked for.
     pub fn answers(&self, queue: usize) -> u32 {
         self.answers[queue].load(Ordering::Acquire)
     }
@@ -183,5 +183,51 @@ impl Standings {
             self.asked.notify_one();
         }
         changed
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEY: IdleKey = 5;
+
+    fn covered() -> Standings {
+        let standings = Standings::new(1);
+        standings.listens(true);
+        standings.stand(0);
+        standings.answer(0, KEY, Answer::Covered);
+        assert_eq!(standings.of(0), Standing::Covered);
+        standings
+    }
+
+    #[test]
+    fn who_finds_itself_still_covered_need_not_look_and_who_is_not_must() {
+        for (answer, looks) in [(Answer::Covered, 0), (Answer::Held, 1), (Answer::Refused, 1)] {
+            let standings = covered();
+            let before = standings.answers(0);
+            standings.check_cover(0);
+            standings.answer(0, KEY, answer);
+            assert_eq!(standings.answers(0) - before, looks, "{answer:?}");
+        }
+    }
+
+    #[test]
+    fn a_lock_that_is_let_go_is_asked_for_by_those_whose_queue_has_its_key() {
+        let standings = covered();
+        standings.vacated(KEY + 1);
+        assert_eq!(standings.of(0), Standing::Covered);
+        standings.vacated(KEY);
+        assert_eq!(standings.of(0), Standing::Asked);
+    }
+
+    #[test]
+    fn the_news_that_a_lock_was_let_go_may_overtake_the_answer_that_it_was_held() {
+        let standings = covered();
+        standings.check_cover(0);
+        assert_eq!(standings.to_try(), [0]);
+        standings.vacated(KEY);
+        standings.answer(0, KEY, Answer::Covered);
+        assert_eq!(standings.to_try(), [0], "it is tried again");
     }
 }
