@@ -40,6 +40,10 @@ pub enum Error {
         /// The key.
         unique_key: String,
     },
+    /// The attempt does not own its job any more: it was given up and the job given to another. What it
+    /// wanted to write is refused; its own transaction is to be rolled back.
+    #[error("job {0} belongs to another attempt: this one was given up")]
+    Stale(JobId),
     /// The schema is older than this release needs.
     #[error(
         "the {set} schema is at version {found}, this release needs {needed}: run `worker migrate`, or start with --migrate"
@@ -96,6 +100,11 @@ impl Error {
             Self::Connect(_) => false,
             _ => self.sqlstate().is_none_or(|code| code.starts_with("57P")),
         }
+    }
+
+    /// Whether the statement waited too long for a lock.
+    pub(crate) fn is_locked_out(&self) -> bool {
+        self.sqlstate() == Some("55P03")
     }
 
     /// The SQLSTATE, where Postgres gave one.

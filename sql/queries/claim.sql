@@ -17,7 +17,9 @@ WITH wanted AS MATERIALIZED (
 ),
 claimed AS (
     UPDATE postrider.job AS j
-    SET running = true, attempt = j.attempt + 1, claim = j.claim + 1, attempted_by = $4, attempted_at = now()
+    SET running = true, attempted_by = $4, attempted_at = now(),
+        -- What somebody wrote there by hand must not fail the claim of all others.
+        attempt = least(j.attempt, 2147483646) + 1, claim = j.claim % 2147483647 + 1
     WHERE j.ctid = ANY (ARRAY(
         SELECT picked.ctid
         FROM wanted
@@ -56,11 +58,15 @@ claimed AS (
         ) AS picked))
     RETURNING j.id, j.claim, j.attempt, j.max_attempts,
               array_position($1::text[], j.queue) AS wish, array_position($3::text[], j.kind) AS kind,
-              j.priority, j.run_at, j.args, j.cancel_requested_at IS NOT NULL AS cancel_requested
+              j.priority, j.run_at, j.args, j.cancel_requested_at IS NOT NULL AS cancel_requested,
+              -- For how long (s) its latest worker has been dead, where it was not the first in a row.
+              CASE WHEN j.losses > 1
+                   THEN coalesce(extract(epoch FROM now())::double precision - extract(epoch FROM j.failed_at)::double precision, 0)
+              END AS lost_for
 )
 SELECT claimed.*, NULL::double precision AS database_ms, NULL::double precision AS next_due_ms FROM claimed
 UNION ALL
-SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, now(), NULL, NULL,
+SELECT NULL, NULL, NULL, NULL, NULL, NULL, NULL, now(), NULL, NULL, NULL,
        (extract(epoch FROM clock_timestamp()) * 1000)::double precision,
        (extract(epoch FROM min(next.run_at) - clock_timestamp()) * 1000)::double precision
 FROM unnest($1::text[]) AS w (queue)

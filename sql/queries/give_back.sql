@@ -1,9 +1,11 @@
--- Returns jobs that were cut off, due at once and with their attempt unspent, and tells the others.
+-- Returns jobs with their attempt unspent, due at once or after a delay ($4, in ms), and tells the others.
 WITH returned AS (
     UPDATE postrider.job AS j
-    SET running = false, attempt = j.attempt - 1
-    FROM unnest($1::bigint[], $2::integer[], $3::uuid[]) AS o (id, claim, worker)
+    SET running = false, attempt = j.attempt - 1,
+        run_at = CASE WHEN o.delay_ms > 0 THEN clock_timestamp() + make_interval(secs => o.delay_ms / 1000.0)
+                      ELSE j.run_at END
+    FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::bigint[]) AS o (id, claim, worker, delay_ms)
     WHERE j.id = ANY ($1) AND j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
-    RETURNING j.id, j.queue
+    RETURNING j.id, j.queue, j.run_at
 )
-SELECT id, postrider.announce_return(queue, now()) FROM returned
+SELECT id, postrider.announce_return(queue, run_at) FROM returned

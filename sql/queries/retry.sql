@@ -2,7 +2,7 @@
 -- somebody asked to cancel comes back at once, to be cancelled by whoever claims it.
 UPDATE postrider.job AS j
 SET running = false,
-    failed_at = clock_timestamp(),
+    failed_at = clock_timestamp(), losses = 0, lone_losses = 0,
     run_at = CASE WHEN j.cancel_requested_at IS NULL
                   THEN clock_timestamp() + make_interval(secs => o.delay_ms / 1000.0)
                   ELSE clock_timestamp() END,

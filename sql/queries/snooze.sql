@@ -1,7 +1,7 @@
 -- Puts jobs back with a delay ($4, in ms) and their attempt unspent, if their fence still holds.
 UPDATE postrider.job AS j
 SET running = false,
-    failed_at = NULL,
+    failed_at = NULL, losses = 0, lone_losses = 0,
     attempt = j.attempt - 1,
     run_at = CASE WHEN j.cancel_requested_at IS NULL
                   THEN clock_timestamp() + make_interval(secs => o.delay_ms / 1000.0)

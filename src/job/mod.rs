@@ -8,6 +8,7 @@ mod name;
 mod priority;
 mod record;
 mod state;
+mod stored_time;
 
 use std::time::Duration;
 
@@ -21,6 +22,7 @@ pub(crate) use name::{check_kind, check_queue, check_unique_key};
 pub use priority::Priority;
 pub use record::{AttemptError, JobRecord};
 pub use state::State;
+pub(crate) use stored_time::StoredTime;
 
 /// The id of a job. Unique within a database, rising, never used again.
 pub type JobId = i64;

@@ -1,5 +1,7 @@
 //! Claiming due jobs.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -24,6 +26,8 @@ pub(crate) struct ClaimedJob {
     pub max_attempts: i32,
     pub claim: i32,
     pub cancel_requested: bool,
+    /// Since when it is lost, where more than one worker in a row has died with it.
+    pub lost_for: Option<Duration>,
 }
 
 /// In which order jobs start: by priority, due time, id.
@@ -154,6 +158,9 @@ fn claimed_job(row: &Row) -> Result<ClaimedJob, Error> {
         run_at: row.try_get(7)?,
         args,
         cancel_requested: row.try_get(9)?,
+        lost_for: row
+            .try_get::<_, Option<f64>>(10)?
+            .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)),
     })
 }
 

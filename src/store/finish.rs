@@ -1,10 +1,11 @@
 //! Recording what became of attempts: only for those whose fence still holds.
 
 use chrono::{DateTime, Utc};
+use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::session::Session;
+use super::session::{Params, Session};
 use super::sql;
 use crate::job::JobId;
 use crate::{Database, Error};
@@ -68,6 +69,52 @@ pub(crate) async fn finish(session: &Session, jobs: &[Finished<'_>]) -> Result<V
     rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
 }
 
+/// Completes one job in the transaction of its handler. Answers whether its fence held.
+pub(crate) async fn complete_in<C: GenericClient>(tx: &C, fence: Fence, retention_seconds: i64) -> Result<bool, Error> {
+    let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
+    let rows = tx
+        .query_typed(
+            sql!("finish"),
+            &[
+                (&&ids[..], Type::INT8_ARRAY),
+                (&&claims[..], Type::INT4_ARRAY),
+                (&&workers[..], Type::UUID_ARRAY),
+                (&&["completed"][..], Type::TEXT_ARRAY),
+                (&&[retention_seconds][..], Type::INT8_ARRAY),
+                (&&[None::<&str>][..], Type::TEXT_ARRAY),
+                (&&[None::<&str>][..], Type::TEXT_ARRAY),
+            ],
+        )
+        .await?;
+    Ok(!rows.is_empty())
+}
+
+/// As [`completed_in`], as the transaction `tx` sees it.
+pub(crate) async fn is_completed_in<C: GenericClient>(tx: &C, fence: Fence) -> Result<bool, Error> {
+    let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
+    let params: Params<'_> =
+        &[(&&ids[..], Type::INT8_ARRAY), (&&claims[..], Type::INT4_ARRAY), (&&workers[..], Type::UUID_ARRAY)];
+    Ok(!tx.query_typed(sql!("completed_in"), params).await?.is_empty())
+}
+
+/// Which of the jobs were completed by these attempts in transactions of their handlers.
+pub(crate) async fn completed_in(session: &Session, fences: &[Fence]) -> Result<Vec<JobId>, Error> {
+    let fences = Fences::of(fences.iter().copied());
+    let rows = session
+        .query(
+            sql!("completed_in"),
+            &[(&fences.ids, Type::INT8_ARRAY), (&fences.claims, Type::INT4_ARRAY), (&fences.workers, Type::UUID_ARRAY)],
+        )
+        .await?;
+    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+}
+
+/// Which of the jobs somebody else has locked.
+pub(crate) async fn locked_jobs(session: &Session, ids: &[JobId]) -> Result<Vec<JobId>, Error> {
+    let rows = session.query(sql!("locked_jobs"), &[(&ids, Type::INT8_ARRAY)]).await?;
+    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+}
+
 /// Puts failed jobs back. Answers with those whose fence held and when they are due.
 pub(crate) async fn retry(session: &Session, jobs: &[Retried<'_>]) -> Result<Vec<(JobId, DateTime<Utc>)>, Error> {
     let fences = Fences::of(jobs.iter().map(|job| job.fence));
@@ -108,13 +155,19 @@ pub(crate) async fn snooze(session: &Session, jobs: &[(Fence, i64)]) -> Result<V
     rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("run_at")?))).collect()
 }
 
-/// Returns jobs, due at once, with their attempt unspent. Answers with those whose fence held.
-pub(crate) async fn give_back(session: &Session, jobs: &[Fence]) -> Result<Vec<JobId>, Error> {
-    let fences = Fences::of(jobs.iter().copied());
+/// Returns jobs, due after a delay in ms, with their attempt unspent. Answers with those whose fence held.
+pub(crate) async fn give_back(session: &Session, jobs: &[(Fence, i64)]) -> Result<Vec<JobId>, Error> {
+    let fences = Fences::of(jobs.iter().map(|(fence, _)| *fence));
+    let delays: Vec<i64> = jobs.iter().map(|(_, delay_ms)| *delay_ms).collect();
     let rows = session
         .query(
             sql!("give_back"),
-            &[(&fences.ids, Type::INT8_ARRAY), (&fences.claims, Type::INT4_ARRAY), (&fences.workers, Type::UUID_ARRAY)],
+            &[
+                (&fences.ids, Type::INT8_ARRAY),
+                (&fences.claims, Type::INT4_ARRAY),
+                (&fences.workers, Type::UUID_ARRAY),
+                (&delays, Type::INT8_ARRAY),
+            ],
         )
         .await?;
     rows.iter().map(|row| Ok(row.try_get("id")?)).collect()

@@ -6,7 +6,7 @@ use tokio_postgres::{GenericClient, Row, SimpleQueryMessage, SimpleQueryRow};
 
 use super::sql;
 use crate::Error;
-use crate::job::{JobId, JobRecord, State, StoredJson};
+use crate::job::{JobId, JobRecord, State, StoredJson, StoredTime};
 use crate::operate::{Count, FailedFilter, ListFilter, QueueStats};
 
 /// The most that a figure of `stats` says.
@@ -58,7 +58,7 @@ pub(crate) async fn list_failed(
             ],
         )
         .await?;
-    rows.iter().map(|row| Ok((row.try_get("failed_at")?, job_record(row)?))).collect()
+    rows.iter().map(|row| Ok((time(row, "failed_at")?.unwrap_or_default(), job_record(row)?))).collect()
 }
 
 /// Figures of all queues. The statement takes no values; a caller's transaction goes on without JIT.
@@ -113,11 +113,11 @@ fn job_record(row: &Row) -> Result<JobRecord, Error> {
         args: json("args")?,
         attempt: row.try_get("attempt")?,
         max_attempts: row.try_get("max_attempts")?,
-        run_at: row.try_get("run_at")?,
-        created_at: row.try_get("created_at")?,
-        attempted_at: row.try_get("attempted_at")?,
+        run_at: time(row, "run_at")?.unwrap_or_default(),
+        created_at: time(row, "created_at")?.unwrap_or_default(),
+        attempted_at: time(row, "attempted_at")?,
         attempted_by: row.try_get("attempted_by")?,
-        finished_at: row.try_get("finished_at")?,
+        finished_at: time(row, "finished_at")?,
         error: row.try_get("error")?,
         errors: json("errors")?,
     })
@@ -127,4 +127,8 @@ fn job_record(row: &Row) -> Result<JobRecord, Error> {
 pub(crate) async fn unique_key_of(client: &impl GenericClient, id: JobId) -> Result<Option<String>, Error> {
     let row = client.query_typed_opt(sql!("unique_key_of"), &[(&id, Type::INT8)]).await?;
     Ok(row.map(|row| row.try_get(0)).transpose()?.flatten())
+}
+
+fn time(row: &Row, column: &str) -> Result<Option<DateTime<Utc>>, Error> {
+    Ok(row.try_get::<_, Option<StoredTime>>(column)?.map(|StoredTime(time)| time))
 }

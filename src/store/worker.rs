@@ -35,8 +35,9 @@ pub(crate) struct Rescued {
     pub kind: String,
     pub attempt: i32,
     pub max_attempts: i32,
-    pub discarded: bool,
     pub worker: Option<Uuid>,
+    pub error: String,
+    pub discarded: bool,
 }
 
 pub(crate) async fn register(database: &Database, worker: &Registration<'_>) -> Result<(), Error> {
@@ -140,10 +141,15 @@ pub(crate) async fn rescue_worker(
     rows.iter().map(rescued).collect()
 }
 
-/// Takes back running jobs whose worker is not registered.
-pub(crate) async fn rescue_strays(database: &Database) -> Result<Vec<Rescued>, Error> {
+/// Takes back running jobs whose worker is not registered. Answers with them, and with how many others
+/// somebody has locked.
+pub(crate) async fn rescue_strays(database: &Database) -> Result<(Vec<Rescued>, usize), Error> {
     let rows = database.client().await?.query_typed(sql!("rescue_strays"), &[]).await?;
-    rows.iter().map(rescued).collect()
+    let (mut back, mut locked) = (Vec::new(), 0);
+    for row in &rows {
+        if row.try_get("announced")? { back.push(rescued(row)?) } else { locked += 1 }
+    }
+    Ok((back, locked))
 }
 
 fn rescued(row: &Row) -> Result<Rescued, Error> {
@@ -152,7 +158,8 @@ fn rescued(row: &Row) -> Result<Rescued, Error> {
         kind: row.try_get("kind")?,
         attempt: row.try_get("attempt")?,
         max_attempts: row.try_get("max_attempts")?,
-        discarded: row.try_get("discarded")?,
         worker: row.try_get("attempted_by")?,
+        error: row.try_get("error")?,
+        discarded: row.try_get("discarded")?,
     })
 }

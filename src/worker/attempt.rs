@@ -82,7 +82,7 @@ fn decide(held: &Held, policy: &RetryPolicy, retry_after: fn(u32) -> Option<Dura
             fail(held, policy, retry_after, FailedBy::Error, failure, after)
         }
         // Without a reason nothing is dropped.
-        (_, Some(StopReason::ShuttingDown | StopReason::Lost)) | (Ending::Dropped, None) => Outcome::GivenBack,
+        (_, Some(StopReason::ShuttingDown | StopReason::Lost)) | (Ending::Dropped, None) => Outcome::GIVEN_BACK,
     }
 }
 
@@ -122,6 +122,13 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
     storable(&format!("panicked: {text}"), MAX_ERROR_BYTES)
 }
 
+/// What becomes of an attempt that ended well, and whose job was to be completed in a transaction that
+/// was not committed.
+pub(super) fn uncommitted(held: &Held, policy: &RetryPolicy) -> Outcome {
+    let error = "the transaction in which the handler completed the job was not committed".to_owned();
+    fail(held, policy, |_| None, FailedBy::Error, Failure { error, trace: None }, None)
+}
+
 /// What becomes of an attempt whose handler does not end although it was asked to and its grace
 /// is over: it blocks its thread.
 pub(super) fn given_up(held: &Held, policy: &RetryPolicy) -> Outcome {
@@ -131,6 +138,6 @@ pub(super) fn given_up(held: &Held, policy: &RetryPolicy) -> Outcome {
             let failure = Failure { error: "timed out, and its handler ignores cancellation".to_owned(), trace: None };
             fail(held, policy, |_| None, FailedBy::Timeout, failure, None)
         }
-        Some(StopReason::ShuttingDown | StopReason::Lost) | None => Outcome::GivenBack,
+        Some(StopReason::ShuttingDown | StopReason::Lost) | None => Outcome::GIVEN_BACK,
     }
 }

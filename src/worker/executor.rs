@@ -19,7 +19,8 @@ use super::lanes::Lanes;
 use super::outcome::{Ended, Outcome};
 use super::registry::{Handler, Registry};
 use super::shared::Shared;
-use crate::store::claim::ClaimedJob;
+use crate::job::JobId;
+use crate::store::claim::{ClaimedJob, StartOrder};
 use crate::store::finish::Fence;
 
 /// How long after its grace a handler is taken for one that blocks its thread.
@@ -38,7 +39,7 @@ pub(super) struct Executor<S> {
 
 /// A claimed job, ready to be started.
 pub(super) struct Ready<S> {
-    held: Arc<Held>,
+    pub held: Arc<Held>,
     handler: Arc<Handler<S>>,
     args: String,
 }
@@ -60,7 +61,13 @@ impl<S: Send + Sync + 'static> Executor<S> {
     /// `claimed_by` is the worker id that the claim was made under.
     pub fn take(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
         let order = job.order();
-        let Some(ready) = self.hold(queue, job, claimed_by) else { return };
+        if let Some(ready) = self.hold(queue, job, claimed_by) {
+            self.begin(queue, order, ready);
+        }
+    }
+
+    /// Starts a job where a slot is free, and keeps it ready where none is.
+    pub fn begin(self: &Arc<Self>, queue: usize, order: StartOrder, ready: Ready<S>) {
         self.shared.metrics.claimed.increment();
         if let Some(ready) = self.lanes.put(queue, order, ready) {
             self.start(queue, ready);
@@ -76,19 +83,19 @@ impl<S: Send + Sync + 'static> Executor<S> {
     /// Returns a claimed job without having started it.
     pub async fn give_back(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
         if let Some(ready) = self.hold(queue, job, claimed_by) {
-            self.end(ready.held, Outcome::GivenBack).await;
+            self.end(ready.held, Outcome::GIVEN_BACK).await;
         }
     }
 
     /// Returns the jobs of a queue that wait for a slot.
     pub async fn give_back_ready(&self, queue: usize) {
         for ready in self.lanes.take_ready(queue) {
-            self.end(ready.held, Outcome::GivenBack).await;
+            self.end(ready.held, Outcome::GIVEN_BACK).await;
         }
     }
 
     /// Holds a claimed job. None where its handler still runs from an earlier claim.
-    fn hold(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid) -> Option<Ready<S>> {
+    pub fn hold(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid) -> Option<Ready<S>> {
         let Some(handler) = self.shared.kinds.get(job.kind).and_then(|kind| self.registry.get(kind)) else {
             // A claim asks only for the kinds of the registry.
             tracing::error!(job_id = job.id, "claimed a job of an unknown kind");
@@ -136,13 +143,9 @@ impl<S: Send + Sync + 'static> Executor<S> {
             Outcome::Cancelled { reason: None }
         } else {
             let context = Context {
-                job_id: held.id,
-                kind: held.kind,
+                held: Arc::clone(&held),
                 queue: Arc::clone(&self.shared.settings.queues[held.queue].name),
-                attempt: u32::try_from(held.attempt).unwrap_or(1),
-                max_attempts: u32::try_from(held.max_attempts).unwrap_or(1),
-                worker_id: held.fence().worker,
-                cancelled: held.cancel.clone(),
+                completed_seconds: self.shared.settings.retention.completed_seconds(),
                 database: self.shared.database.clone(),
                 state: Arc::clone(&self.state),
             };
@@ -155,14 +158,14 @@ impl<S: Send + Sync + 'static> Executor<S> {
 
     /// Hands the outcome to the finisher, before its slot is freed, so that a finisher that lags
     /// behind the database holds up new claims. Answers whether the attempt had not ended before.
-    async fn end(&self, held: Arc<Held>, outcome: Outcome) -> bool {
+    pub async fn end(&self, held: Arc<Held>, outcome: Outcome) -> bool {
         if !held.end_once() {
             return false;
         }
         if held.has_started() {
             self.shared.metrics.in_flight.decrement();
         }
-        if matches!(outcome, Outcome::GivenBack) && held.stop_reason() == Some(StopReason::ShuttingDown) {
+        if matches!(outcome, Outcome::GivenBack { .. }) && held.stop_reason() == Some(StopReason::ShuttingDown) {
             self.cut_off.fetch_add(1, Ordering::AcqRel);
         }
         if held.stop_reason() == Some(StopReason::Lost) {
@@ -196,6 +199,11 @@ impl<S: Send + Sync + 'static> Executor<S> {
             }
         }
         self.cut_off.load(Ordering::Acquire)
+    }
+
+    /// Resolves when nothing else is held than this job: all others have ended, and are recorded.
+    pub async fn only_holds(&self, id: JobId) {
+        self.shared.held.only(id).await;
     }
 
     /// Resolves when no handler runs.

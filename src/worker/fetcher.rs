@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as TokioInstant, sleep_until};
+use uuid::Uuid;
 
 use super::Shutdown;
 use super::appetite::{Advice, Appetite, Meal};
@@ -362,17 +363,36 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         }
         // Under a former id the jobs belong to the others already, or soon will.
         let is_ours = claimed.worker == self.shared.lease.worker_id() && self.shared.lease.is_fresh();
+        let mut suspects = Vec::new();
         for (want, jobs) in wants.iter().zip(given) {
             self.shared.bounds.advance(want.queue, want.start, want.limit, &jobs, claimed.looked_at);
             self.digest(want, jobs.len(), now);
             for job in jobs {
                 if shutdown.has_begun() || !is_ours {
                     self.executor.give_back(want.queue, job, claimed.worker).await;
+                } else if job.lost_for.is_some() {
+                    suspects.push((want.queue, job));
                 } else {
                     self.executor.take(want.queue, job, claimed.worker);
                 }
             }
         }
+        self.isolate(suspects, claimed.worker, shutdown).await;
+    }
+
+    /// Runs the first of them alone, and leaves the rest for later: held, they would not let it be.
+    async fn isolate(&mut self, suspects: Vec<(usize, ClaimedJob)>, worker: Uuid, shutdown: &Shutdown) {
+        let mut suspects = suspects.into_iter();
+        let Some((queue, first)) = suspects.next() else { return };
+        for (queue, job) in suspects {
+            self.executor.defer(queue, job, worker).await;
+        }
+        // Others are to be told of new jobs meanwhile.
+        for number in 0..self.queues.len() {
+            self.shared.standings.leave(number);
+        }
+        self.executor.run_alone(queue, first, worker, shutdown).await;
+        self.look(Instant::now());
     }
 
     /// Decides when to claim from a queue next, and whether to stand idle for it.

@@ -9,12 +9,14 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
-use super::held::Held;
+use super::attempt::uncommitted;
 use super::outcome::{Ended, FailedBy, Outcome};
+use super::report::report;
 use super::shared::Shared;
 use super::text::{MAX_ERROR_BYTES, storable};
 use crate::Error;
@@ -28,6 +30,10 @@ use crate::store::session::Session;
 const MAX_BATCH: usize = 1_000;
 /// The most outcomes that wait; beyond that, attempts keep their slots.
 pub(super) const MAX_WAITING: usize = 2_000;
+/// The most outcomes whose jobs somebody has locked; beyond that, no others are taken.
+const MAX_PARKED: usize = 1_000;
+/// How often to look whether they still are.
+const PARKED_FOR: Duration = Duration::from_millis(500);
 /// The server gives a statement up after 10 s.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(12);
 
@@ -38,6 +44,8 @@ pub(super) struct Finisher {
     reconnect: Reconnect,
     closing: CancellationToken,
     cutoff: CancellationToken,
+    /// Outcomes whose jobs somebody has locked, which are not to hold up the others.
+    parked: Vec<Ended>,
     unrecorded: u64,
 }
 
@@ -62,17 +70,32 @@ impl Finisher {
         closing: CancellationToken,
         cutoff: CancellationToken,
     ) -> Self {
-        Self { shared, waiting, session: None, reconnect: Reconnect::default(), closing, cutoff, unrecorded: 0 }
+        Self {
+            shared,
+            waiting,
+            session: None,
+            reconnect: Reconnect::default(),
+            closing,
+            cutoff,
+            parked: Vec::new(),
+            unrecorded: 0,
+        }
     }
 
     /// Records until it is closed and has recorded all. Answers with how many outcomes it could not.
     pub async fn run(mut self) -> u64 {
         let mut batch = Vec::with_capacity(MAX_BATCH);
         let closing = self.closing.clone();
+        let mut look_at_parked = Instant::now();
         loop {
             let taken = tokio::select! {
                 biased;
-                taken = self.waiting.recv_many(&mut batch, MAX_BATCH) => taken,
+                () = sleep_until(look_at_parked), if !self.parked.is_empty() => {
+                    self.record_parked().await;
+                    look_at_parked = Instant::now() + PARKED_FOR;
+                    continue;
+                }
+                taken = self.waiting.recv_many(&mut batch, MAX_BATCH), if self.parked.len() < MAX_PARKED => taken,
                 () = closing.cancelled(), if !self.waiting.is_closed() => {
                     self.waiting.close();
                     continue;
@@ -81,15 +104,79 @@ impl Finisher {
             if taken == 0 {
                 break;
             }
-            let mut groups: HashMap<u8, Vec<Ended>> = HashMap::new();
-            for ended in batch.drain(..) {
-                groups.entry(statement_of(&ended.outcome) as u8).or_default().push(ended);
-            }
-            for (_, group) in groups {
-                self.record_group(group).await;
-            }
+            self.record(batch.drain(..).collect()).await;
         }
-        self.unrecorded
+        while !self.parked.is_empty() && !self.cutoff.is_cancelled() {
+            self.record_parked().await;
+            sleep(PARKED_FOR / 10).await;
+        }
+        self.unrecorded + self.parked.len() as u64
+    }
+
+    async fn record(&mut self, ended: Vec<Ended>) {
+        let (in_doubt, mut ended): (Vec<_>, Vec<_>) =
+            ended.into_iter().partition(|ended| ended.held.completes_in_transaction());
+        if !in_doubt.is_empty() {
+            ended.extend(self.settle(in_doubt).await);
+        }
+        let mut groups: HashMap<u8, Vec<Ended>> = HashMap::new();
+        for ended in ended {
+            groups.entry(statement_of(&ended.outcome) as u8).or_default().push(ended);
+        }
+        for (_, group) in groups {
+            self.record_group(group).await;
+        }
+    }
+
+    /// Of attempts that completed their job in a transaction of their own, gives back those whose
+    /// transaction was not committed.
+    async fn settle(&mut self, ended: Vec<Ended>) -> Vec<Ended> {
+        let fences: Vec<_> = ended.iter().map(|ended| ended.held.fence()).collect();
+        let completed = loop {
+            match self.ask(async |session| finish::completed_in(session, &fences).await).await {
+                Ok(completed) => break completed,
+                Err(error) if !self.may_try_again(&error, ended.len()).await => return Vec::new(),
+                Err(_) => {}
+            }
+        };
+        let (done, rest): (Vec<_>, Vec<_>) = ended.into_iter().partition(|ended| completed.contains(&ended.held.id));
+        for Ended { held, outcome } in done {
+            if !matches!(outcome, Outcome::Completed) {
+                tracing::warn!(
+                    job_id = held.id,
+                    kind = held.kind,
+                    "the handler did not end well after its job was completed"
+                );
+            }
+            report(&self.shared, &held, &Outcome::Completed, None);
+            self.shared.held.release(&held);
+        }
+        let policy = &self.shared.settings.retry_policy;
+        let failed = |Ended { held, outcome }| {
+            let outcome = if matches!(outcome, Outcome::Completed) { uncommitted(&held, policy) } else { outcome };
+            Ended { held, outcome }
+        };
+        rest.into_iter().map(failed).collect()
+    }
+
+    /// Records those outcomes whose jobs are not locked any more.
+    async fn record_parked(&mut self) {
+        let parked = std::mem::take(&mut self.parked);
+        let (locked, free) = self.part_locked(parked).await;
+        self.parked = locked;
+        if !free.is_empty() {
+            self.record(free).await;
+        }
+    }
+
+    /// Parts outcomes whose jobs somebody has locked from the others. All count as locked where that
+    /// cannot be told.
+    async fn part_locked(&mut self, ended: Vec<Ended>) -> (Vec<Ended>, Vec<Ended>) {
+        let ids: Vec<JobId> = ended.iter().map(|ended| ended.held.id).collect();
+        match self.ask(async |session| finish::locked_jobs(session, &ids).await).await {
+            Ok(locked) => ended.into_iter().partition(|ended| locked.contains(&ended.held.id)),
+            Err(_) => (ended, Vec::new()),
+        }
     }
 
     /// Records outcomes of one statement, in parts where the database refuses the whole.
@@ -99,7 +186,22 @@ impl Finisher {
             // In one order wherever several rows are locked together.
             part.sort_unstable_by_key(|ended| ended.held.id);
             let Err(error) = self.record_with_patience(&part).await else { continue };
-            if part.len() > 1 {
+            if error.is_locked_out() {
+                let (locked, free) = self.part_locked(part).await;
+                for ended in &locked {
+                    tracing::warn!(
+                        job_id = ended.held.id,
+                        kind = ended.held.kind,
+                        "somebody has locked a job; its outcome waits"
+                    );
+                }
+                // Where none of them is, another table is.
+                if locked.is_empty() && !self.may_try_again(&error, free.len()).await {
+                    continue;
+                }
+                self.parked.extend(locked);
+                parts.extend((!free.is_empty()).then_some(free));
+            } else if part.len() > 1 {
                 let rest = part.split_off(part.len() / 2);
                 parts.extend([part, rest]);
             } else {
@@ -127,21 +229,28 @@ impl Finisher {
                 made_partitions = true;
                 continue;
             }
-            if !error.is_passing() {
+            if !error.is_passing() || (error.is_locked_out() && !repeated) {
                 return Err(error);
             }
-            self.session = None;
             // A lost answer may hide a success: what is then missing was recorded, not refused.
             repeated |= error.leaves_doubt();
-            tracing::warn!(%error, outcomes = part.len(), "outcomes not recorded; trying again");
-            tokio::select! {
-                () = self.cutoff.cancelled() => {
-                    tracing::error!(%error, outcomes = part.len(), "outcomes could not be recorded before the shutdown ended");
-                    self.unrecorded += part.len() as u64;
-                    return Ok(());
-                }
-                () = tokio::time::sleep(self.reconnect.next_delay()) => {}
+            if !self.may_try_again(&error, part.len()).await {
+                return Ok(());
             }
+        }
+    }
+
+    /// Waits before outcomes are tried again. Not where the shutdown is over.
+    async fn may_try_again(&mut self, error: &Error, outcomes: usize) -> bool {
+        self.session = None;
+        tracing::warn!(%error, outcomes, "outcomes not recorded; trying again");
+        tokio::select! {
+            () = self.cutoff.cancelled() => {
+                tracing::error!(%error, outcomes, "outcomes could not be recorded before the shutdown ended");
+                self.unrecorded += outcomes as u64;
+                false
+            }
+            () = sleep(self.reconnect.next_delay()) => true,
         }
     }
 
@@ -170,64 +279,19 @@ impl Finisher {
     }
 
     async fn write(&mut self, part: &[Ended]) -> Result<Recorded, Error> {
+        let shared = Arc::clone(&self.shared);
+        self.ask(async |session| write_to(&shared, session, part).await).await
+    }
+
+    /// Runs a statement on the session, which is kept unless that fails.
+    async fn ask<T>(&mut self, statement: impl AsyncFnOnce(&Session) -> Result<T, Error>) -> Result<T, Error> {
         let session = match self.session.take() {
             Some(session) if !session.is_closed() => session,
             _ => within(WRITE_TIMEOUT, finish::open_session(&self.shared.database, self.shared.is_direct())).await?,
         };
-        let recorded = within(WRITE_TIMEOUT, self.write_to(&session, part)).await?;
+        let answer = within(WRITE_TIMEOUT, statement(&session)).await?;
         self.session = Some(session);
-        Ok(recorded)
-    }
-
-    async fn write_to(&self, session: &Session, part: &[Ended]) -> Result<Recorded, Error> {
-        let retention = &self.shared.settings.retention;
-        let Some(first) = part.first() else { return Ok(Recorded::new()) };
-        match statement_of(&first.outcome) {
-            Statement::Finish => {
-                let jobs: Vec<Finished<'_>> = part
-                    .iter()
-                    .map(|ended| {
-                        let (state, retention_seconds, failure) = match &ended.outcome {
-                            Outcome::Discarded { failure, .. } => {
-                                ("discarded", retention.discarded_seconds(), Some(failure))
-                            }
-                            Outcome::Cancelled { reason } => {
-                                ("cancelled", retention.cancelled_seconds(), reason.as_ref())
-                            }
-                            _ => ("completed", retention.completed_seconds(), None),
-                        };
-                        Finished { fence: ended.held.fence(), state, retention_seconds, failure }
-                    })
-                    .collect();
-                Ok(finish::finish(session, &jobs).await?.into_iter().map(|id| (id, None)).collect())
-            }
-            Statement::Retry => {
-                let jobs: Vec<Retried<'_>> = part
-                    .iter()
-                    .filter_map(|ended| match &ended.outcome {
-                        Outcome::Failed { failure, delay, .. } => {
-                            Some(Retried { fence: ended.held.fence(), delay_ms: millis(*delay), failure })
-                        }
-                        _ => None,
-                    })
-                    .collect();
-                Ok(finish::retry(session, &jobs).await?.into_iter().map(|(id, at)| (id, Some(at))).collect())
-            }
-            Statement::Snooze => {
-                let jobs: Vec<_> = part
-                    .iter()
-                    .filter_map(|ended| match &ended.outcome {
-                        Outcome::Snoozed { delay } => Some((ended.held.fence(), millis(*delay))),
-                        _ => None,
-                    })
-                    .collect();
-                Ok(finish::snooze(session, &jobs).await?.into_iter().map(|(id, at)| (id, Some(at))).collect())
-            }
-            Statement::GiveBack => {
-                let jobs: Vec<_> = part.iter().map(|ended| ended.held.fence()).collect();
-                Ok(finish::give_back(session, &jobs).await?.into_iter().map(|id| (id, None)).collect())
-            }
-        }
+        Ok(answer)
     }
 
     /// Makes the history's partitions that outcomes of now need.
@@ -248,8 +312,10 @@ impl Finisher {
     fn conclude(&self, part: &[Ended], recorded: &Recorded, repeated: bool) {
         for Ended { held, outcome } in part {
             match recorded.get(&held.id) {
-                Some(next_run_at) => self.report(held, outcome, *next_run_at),
-                None if repeated => self.report(held, outcome, None),
+                Some(next_run_at) => report(&self.shared, held, outcome, *next_run_at),
+                None if repeated => report(&self.shared, held, outcome, None),
+                // Its transaction was still to be committed when it was looked at.
+                None if held.completes_in_transaction() => report(&self.shared, held, &Outcome::Completed, None),
                 None => {
                     self.shared.metrics.stale.increment();
                     tracing::warn!(
@@ -263,76 +329,60 @@ impl Finisher {
             self.shared.held.release(held);
         }
     }
+}
 
-    fn report(&self, held: &Held, outcome: &Outcome, next_run_at: Option<DateTime<Utc>>) {
-        let metrics = &self.shared.metrics;
-        match outcome {
-            Outcome::Completed => {
-                metrics.completed.increment();
-                tracing::debug!(job_id = held.id, kind = held.kind, attempt = held.attempt, "job completed");
-            }
-            Outcome::Failed { by, failure, .. } => {
-                self.report_failure(held, *by, failure, next_run_at);
-                self.wake_at(next_run_at);
-            }
-            Outcome::Discarded { by, failure } => {
-                self.report_failure(held, *by, failure, None);
-                metrics.discarded.increment();
-                tracing::error!(
-                    job_id = held.id,
-                    kind = held.kind,
-                    attempt = held.attempt,
-                    max_attempts = held.max_attempts,
-                    error = failure.error,
-                    "job discarded"
-                );
-            }
-            Outcome::Cancelled { reason } => {
-                metrics.cancelled.increment();
-                tracing::info!(
-                    job_id = held.id,
-                    kind = held.kind,
-                    attempt = held.attempt,
-                    reason = reason.as_ref().map(|reason| reason.error.as_str()),
-                    "job cancelled"
-                );
-            }
-            Outcome::Snoozed { .. } => {
-                metrics.snoozed.increment();
-                self.wake_at(next_run_at);
-            }
-            Outcome::GivenBack => {
-                metrics.given_back.increment();
-                tracing::info!(job_id = held.id, kind = held.kind, attempt = held.attempt, "job given back");
-            }
+/// Writes outcomes of one statement.
+async fn write_to(shared: &Shared, session: &Session, part: &[Ended]) -> Result<Recorded, Error> {
+    let retention = &shared.settings.retention;
+    let Some(first) = part.first() else { return Ok(Recorded::new()) };
+    match statement_of(&first.outcome) {
+        Statement::Finish => {
+            let jobs: Vec<Finished<'_>> = part
+                .iter()
+                .map(|ended| {
+                    let (state, retention_seconds, failure) = match &ended.outcome {
+                        Outcome::Discarded { failure, .. } => {
+                            ("discarded", retention.discarded_seconds(), Some(failure))
+                        }
+                        Outcome::Cancelled { reason } => ("cancelled", retention.cancelled_seconds(), reason.as_ref()),
+                        _ => ("completed", retention.completed_seconds(), None),
+                    };
+                    Finished { fence: ended.held.fence(), state, retention_seconds, failure }
+                })
+                .collect();
+            Ok(finish::finish(session, &jobs).await?.into_iter().map(|id| (id, None)).collect())
         }
-    }
-
-    fn report_failure(&self, held: &Held, by: FailedBy, failure: &Failure, next_run_at: Option<DateTime<Utc>>) {
-        self.shared.metrics.failed.increment();
-        let next_run_at = next_run_at.map(|at| at.to_rfc3339_opts(SecondsFormat::Micros, true));
-        let (id, kind, attempt, max_attempts) = (held.id, held.kind, held.attempt, held.max_attempts);
-        if by == FailedBy::Panic {
-            self.shared.metrics.panicked.increment();
-            tracing::error!(
-                job_id = id,
-                kind,
-                attempt,
-                max_attempts,
-                error = failure.error,
-                next_run_at,
-                trace = failure.trace,
-                "job panicked"
-            );
-        } else {
-            tracing::warn!(job_id = id, kind, attempt, max_attempts, error = failure.error, next_run_at, "job failed");
+        Statement::Retry => {
+            let jobs: Vec<Retried<'_>> = part
+                .iter()
+                .filter_map(|ended| match &ended.outcome {
+                    Outcome::Failed { failure, delay, .. } => {
+                        Some(Retried { fence: ended.held.fence(), delay_ms: millis(*delay), failure })
+                    }
+                    _ => None,
+                })
+                .collect();
+            Ok(finish::retry(session, &jobs).await?.into_iter().map(|(id, at)| (id, Some(at))).collect())
         }
-    }
-
-    /// The fetcher of this worker claims the job again at its time, without a poll.
-    fn wake_at(&self, next_run_at: Option<DateTime<Utc>>) {
-        if let Some(at) = next_run_at {
-            self.shared.wake.due_at(at.timestamp_millis() + 1);
+        Statement::Snooze => {
+            let jobs: Vec<_> = part
+                .iter()
+                .filter_map(|ended| match &ended.outcome {
+                    Outcome::Snoozed { delay } => Some((ended.held.fence(), millis(*delay))),
+                    _ => None,
+                })
+                .collect();
+            Ok(finish::snooze(session, &jobs).await?.into_iter().map(|(id, at)| (id, Some(at))).collect())
+        }
+        Statement::GiveBack => {
+            let jobs: Vec<_> = part
+                .iter()
+                .filter_map(|ended| match &ended.outcome {
+                    Outcome::GivenBack { delay } => Some((ended.held.fence(), millis(*delay))),
+                    _ => None,
+                })
+                .collect();
+            Ok(finish::give_back(session, &jobs).await?.into_iter().map(|id| (id, None)).collect())
         }
     }
 }
@@ -342,7 +392,7 @@ fn statement_of(outcome: &Outcome) -> Statement {
         Outcome::Completed | Outcome::Discarded { .. } | Outcome::Cancelled { .. } => Statement::Finish,
         Outcome::Failed { .. } => Statement::Retry,
         Outcome::Snoozed { .. } => Statement::Snooze,
-        Outcome::GivenBack => Statement::GiveBack,
+        Outcome::GivenBack { .. } => Statement::GiveBack,
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -42,6 +43,8 @@ pub(super) struct Held {
     fence: Mutex<(i32, Uuid)>,
     stop_reason: AtomicU8,
     stopped_at: Mutex<Option<Instant>>,
+    /// Its handler has completed it in a transaction of its own, which may not be committed.
+    completes: AtomicBool,
     /// Its handler has ended, or was given up.
     ended: AtomicBool,
 }
@@ -70,6 +73,7 @@ impl Held {
             fence: Mutex::new((job.fence.claim, job.fence.worker)),
             stop_reason: AtomicU8::new(0),
             stopped_at: Mutex::new(None),
+            completes: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
     }
@@ -127,6 +131,16 @@ impl Held {
         self.has_started() && !self.has_ended()
     }
 
+    /// Its handler has completed it in a transaction that may yet be rolled back.
+    pub fn complete_in_transaction(&self) {
+        self.completes.store(true, Ordering::Release);
+    }
+
+    /// Whether its handler may have completed it in a transaction.
+    pub fn completes_in_transaction(&self) -> bool {
+        self.completes.load(Ordering::Acquire)
+    }
+
     /// Claims the right to free the slot and to record the outcome: true for the first who asks,
     /// since a handler that was given up may still end by itself.
     pub fn end_once(&self) -> bool {
@@ -141,14 +155,18 @@ impl Held {
 
 /// All jobs that the worker holds.
 #[derive(Default)]
-pub(super) struct HeldJobs(Mutex<HashMap<JobId, Arc<Held>>>);
+pub(super) struct HeldJobs {
+    jobs: Mutex<HashMap<JobId, Arc<Held>>>,
+    /// At most one is left.
+    dwindled: Notify,
+}
 
 impl HeldJobs {
     /// Holds a job that was just claimed. None where its handler still runs: after a crash of the
     /// database has undone its claim, the run goes on under the new one. One that has ended may
     /// be claimed anew before this worker hears that its outcome was recorded.
     pub fn hold(&self, job: &NewHeld) -> Option<Arc<Held>> {
-        let mut jobs = lock(&self.0);
+        let mut jobs = lock(&self.jobs);
         if let Some(held) = jobs.get(&job.fence.id)
             && held.stop_reason() != Some(StopReason::Lost)
             && !held.has_ended()
@@ -163,26 +181,36 @@ impl HeldJobs {
 
     /// Forgets a job whose outcome is recorded, or was refused.
     pub fn release(&self, held: &Arc<Held>) {
-        let mut jobs = lock(&self.0);
+        let mut jobs = lock(&self.jobs);
         if jobs.get(&held.id).is_some_and(|current| Arc::ptr_eq(current, held)) {
             jobs.remove(&held.id);
+        }
+        if jobs.len() <= 1 {
+            self.dwindled.notify_one();
         }
     }
 
     pub fn get(&self, id: JobId) -> Option<Arc<Held>> {
-        lock(&self.0).get(&id).cloned()
+        lock(&self.jobs).get(&id).cloned()
     }
 
     pub fn ids(&self) -> Vec<JobId> {
-        lock(&self.0).keys().copied().collect()
+        lock(&self.jobs).keys().copied().collect()
     }
 
     pub fn all(&self) -> Vec<Arc<Held>> {
-        lock(&self.0).values().cloned().collect()
+        lock(&self.jobs).values().cloned().collect()
+    }
+
+    /// Resolves when no other job than this one is held. For one who waits at a time.
+    pub async fn only(&self, id: JobId) {
+        while lock(&self.jobs).keys().any(|held| *held != id) {
+            self.dwindled.notified().await;
+        }
     }
 
     pub fn is_empty(&self) -> bool {
-        lock(&self.0).is_empty()
+        lock(&self.jobs).is_empty()
     }
 }
 

@@ -63,6 +63,11 @@ impl<J> Lanes<J> {
         Self { queues: queues.iter().map(lane).collect(), wanting: Notify::new(), emptied: Notify::new() }
     }
 
+    /// How many queues there are.
+    pub fn count(&self) -> usize {
+        self.queues.len()
+    }
+
     pub fn occupancy(&self, queue: usize) -> Occupancy {
         let lane = self.lane(queue);
         Occupancy {

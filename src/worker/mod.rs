@@ -8,6 +8,7 @@
 //!
 //! - `fetcher` claims due jobs, `executor` starts each as an `attempt`, `finisher` records outcomes
 //! - `listener` hears of new jobs and holds the lock by which others know that this worker lives
+//! - `isolation` runs jobs alone that workers have died with
 //! - `lease` gives the heartbeat, `rescue` takes back the jobs of dead workers
 //! - `control` carries out requests to cancel, `periodic` enqueues by the clock, `upkeep` keeps the
 //!   history, `pulse` keeps the runtime awake where a handler blocks its thread
@@ -27,6 +28,7 @@ mod executor;
 mod fetcher;
 mod finisher;
 mod held;
+mod isolation;
 mod job_error;
 mod lanes;
 mod lease;
@@ -38,6 +40,7 @@ mod periodic;
 mod prefetch;
 mod pulse;
 mod registry;
+mod report;
 mod rescan;
 mod rescue;
 mod retention;

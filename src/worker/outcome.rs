@@ -36,8 +36,15 @@ pub(super) enum Outcome {
     Snoozed {
         delay: Duration,
     },
-    /// Cut off by the shutdown, its attempt unspent.
-    GivenBack,
+    /// To come back after the delay, its attempt unspent: cut off by the shutdown, or not begun.
+    GivenBack {
+        delay: Duration,
+    },
+}
+
+impl Outcome {
+    /// To come back at once.
+    pub const GIVEN_BACK: Self = Self::GivenBack { delay: Duration::ZERO };
 }
 
 /// An attempt that has ended and is to be recorded.

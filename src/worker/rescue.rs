@@ -28,6 +28,8 @@ const LOOK: Duration = Duration::from_millis(500);
 const FREE_FOR: Duration = Duration::from_secs(1);
 /// A longer gap between two looks (this worker was frozen, or cut off) proves nothing.
 const LONGEST_GAP: Duration = Duration::from_secs(3);
+/// How soon to look again for strays that somebody has locked.
+const LOCKED_AGAIN: Duration = Duration::from_secs(1);
 /// A claim of a dead worker may still be committed this long after it was given up.
 const STRAYS_AFTER: Duration = Duration::from_secs(6);
 /// How often to look for strays in any case: it reads the whole table of unfinished jobs.
@@ -45,13 +47,14 @@ pub(super) struct Rescuer {
     shared: Arc<Shared>,
     watched: HashMap<Uuid, Watched>,
     looked_at: Instant,
-    strays_at: Instant,
+    /// When to look for strays, in order.
+    strays_at: Vec<Instant>,
 }
 
 impl Rescuer {
     pub fn new(shared: Arc<Shared>) -> Self {
         let now = Instant::now();
-        Self { shared, watched: HashMap::new(), looked_at: now, strays_at: now }
+        Self { shared, watched: HashMap::new(), looked_at: now, strays_at: vec![now] }
     }
 
     /// Looks until stopped.
@@ -83,13 +86,18 @@ impl Rescuer {
             if self.is_dead(&peer, now, gap) {
                 self.rescue(&peer).await?;
                 self.watched.remove(&peer.id);
-                self.strays_at = self.strays_at.min(now + STRAYS_AFTER);
+                // Its jobs far behind the front at once, its last claims later.
+                self.strays_at.extend([now, now + STRAYS_AFTER]);
             }
         }
-        if now >= self.strays_at {
-            self.strays_at = now + STRAYS_EVERY;
-            let strays = within(RESCUE_TIMEOUT, store::rescue_strays(&self.shared.database)).await?;
+        if self.strays_at.iter().any(|at| *at <= now) {
+            self.strays_at.retain(|at| *at > now && *at < now + STRAYS_EVERY);
+            self.strays_at.push(now + STRAYS_EVERY);
+            let (strays, locked) = within(RESCUE_TIMEOUT, store::rescue_strays(&self.shared.database)).await?;
             self.report(&strays);
+            if locked > 0 {
+                self.strays_at.push(now + LOCKED_AGAIN);
+            }
         }
         Ok(())
     }
@@ -134,7 +142,7 @@ impl Rescuer {
                     kind = job.kind,
                     attempt = job.attempt,
                     max_attempts = job.max_attempts,
-                    error = "its worker died during the last attempt",
+                    error = job.error,
                     "job discarded"
                 );
             }

@@ -46,7 +46,8 @@ pub type Starts = mpsc::UnboundedSender<Started>;
 /// What workers log is shown where a test fails; `RUST_LOG` says how much. Outcomes are left out
 /// by default: a test makes many fail on purpose.
 fn tell() {
-    let filter = std::env::var("RUST_LOG").unwrap_or_else(|_| "warn,postrider::worker::finisher=off".to_owned());
+    let filter = std::env::var("RUST_LOG")
+        .unwrap_or_else(|_| "warn,postrider::worker::finisher=off,postrider::worker::report=off".to_owned());
     let filter = tracing_subscriber::EnvFilter::new(filter);
     let _ = tracing_subscriber::fmt().with_env_filter(filter).with_test_writer().try_init();
 }
