@@ -37,8 +37,8 @@ async fn a_locked_job_holds_up_its_own_outcome_and_no_other() {
     for _ in 0..=20 {
         worker.next_start().await;
     }
-    let mut locker = db.connect().await;
-    let lock = locker.transaction().await.unwrap();
+    let mut other = db.connect().await;
+    let lock = other.transaction().await.unwrap();
     lock.execute("SELECT FROM postrider.job WHERE id = $1 FOR UPDATE", &[&locked]).await.unwrap();
     opener.add_permits(1_000);
     number_becomes(&client, "SELECT count(*) FROM postrider.job_history WHERE state = 'completed'", 20).await;
@@ -60,8 +60,8 @@ async fn a_locked_job_of_a_dead_worker_holds_up_no_other() {
     let free = enqueue(&client, &task("free")).await.unwrap();
     dying.next_start().await;
     dying.next_start().await;
-    let mut locker = db.connect().await;
-    let lock = locker.transaction().await.unwrap();
+    let mut other = db.connect().await;
+    let lock = other.transaction().await.unwrap();
     lock.execute("SELECT FROM postrider.job WHERE id = $1 FOR UPDATE", &[&locked]).await.unwrap();
     let worker = TestWorker::start(&db.database, |w| w.queue("default", 10), |_, _| async { Ok(()) });
     dying.kill().await;

@@ -213,9 +213,9 @@ async fn a_shutdown_does_not_wait_for_a_rescue_that_waits() {
     workers_listen(&client, 2).await;
     let mut locking = db.connect().await;
     let lock = locking.transaction().await.unwrap();
-    lock.batch_execute("SELECT FROM postrider.job FOR UPDATE").await.unwrap();
+    lock.batch_execute("SELECT FROM postrider.worker WHERE queues = '{default}' FOR UPDATE").await.unwrap();
     dying.kill().await;
-    // The rescue waits for the row, and would for 30 s.
+    // The rescue waits for the row of the lease, and would for 30 s.
     let waiting =
         "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'";
     number_becomes(&client, waiting, 1).await;

@@ -28,7 +28,7 @@ const BLOCKED_AFTER: Duration = Duration::from_secs(5);
 
 pub(super) struct Executor<S> {
     pub lanes: Lanes<Ready<S>>,
-    shared: Arc<Shared>,
+    pub shared: Arc<Shared>,
     registry: Registry<S>,
     state: Arc<S>,
     finisher: mpsc::Sender<Ended>,

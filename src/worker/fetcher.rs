@@ -12,7 +12,6 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::time::{Instant as TokioInstant, sleep_until};
-use uuid::Uuid;
 
 use super::Shutdown;
 use super::appetite::{Advice, Appetite, Meal};
@@ -377,22 +376,10 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 }
             }
         }
-        self.isolate(suspects, claimed.worker, shutdown).await;
-    }
-
-    /// Runs the first of them alone, and leaves the rest for later: held, they would not let it be.
-    async fn isolate(&mut self, suspects: Vec<(usize, ClaimedJob)>, worker: Uuid, shutdown: &Shutdown) {
-        let mut suspects = suspects.into_iter();
-        let Some((queue, first)) = suspects.next() else { return };
-        for (queue, job) in suspects {
-            self.executor.defer(queue, job, worker).await;
+        if !suspects.is_empty() {
+            self.executor.isolate(suspects, claimed.worker, shutdown).await;
+            self.look(Instant::now());
         }
-        // Others are to be told of new jobs meanwhile.
-        for number in 0..self.queues.len() {
-            self.shared.standings.leave(number);
-        }
-        self.executor.run_alone(queue, first, worker, shutdown).await;
-        self.look(Instant::now());
     }
 
     /// Decides when to claim from a queue next, and whether to stand idle for it.

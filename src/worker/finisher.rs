@@ -9,20 +9,20 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chrono::{DateTime, Utc};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 
 use super::attempt::uncommitted;
 use super::outcome::{Ended, FailedBy, Outcome};
+use super::record::{self, Recorded, statement_of};
 use super::report::report;
 use super::shared::Shared;
 use super::text::{MAX_ERROR_BYTES, storable};
 use crate::Error;
 use crate::database::{Reconnect, within};
 use crate::job::JobId;
-use crate::store::finish::{self, Failure, Finished, Retried};
+use crate::store::finish::{self, Failure};
 use crate::store::history;
 use crate::store::session::Session;
 
@@ -49,18 +49,6 @@ pub(super) struct Finisher {
     unrecorded: u64,
 }
 
-/// The statement that records an outcome.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Statement {
-    Finish,
-    Retry,
-    Snooze,
-    GiveBack,
-}
-
-/// The ids whose fence held, with the due time of those that will run again.
-type Recorded = HashMap<JobId, Option<DateTime<Utc>>>;
-
 impl Finisher {
     /// After `closing` it takes no more outcomes; `cutoff` ends its patience with a database that
     /// does not come back.
@@ -84,7 +72,7 @@ impl Finisher {
 
     /// Records until it is closed and has recorded all. Answers with how many outcomes it could not.
     pub async fn run(mut self) -> u64 {
-        let mut batch = Vec::with_capacity(MAX_BATCH);
+        let mut batch = Vec::new();
         let closing = self.closing.clone();
         let mut look_at_parked = Instant::now();
         loop {
@@ -104,7 +92,7 @@ impl Finisher {
             if taken == 0 {
                 break;
             }
-            self.record(batch.drain(..).collect()).await;
+            self.record(std::mem::take(&mut batch)).await;
         }
         while !self.parked.is_empty() && !self.cutoff.is_cancelled() {
             self.record_parked().await;
@@ -280,7 +268,7 @@ impl Finisher {
 
     async fn write(&mut self, part: &[Ended]) -> Result<Recorded, Error> {
         let shared = Arc::clone(&self.shared);
-        self.ask(async |session| write_to(&shared, session, part).await).await
+        self.ask(async |session| record::write(&shared, session, part).await).await
     }
 
     /// Runs a statement on the session, which is kept unless that fails.
@@ -331,71 +319,6 @@ impl Finisher {
     }
 }
 
-/// Writes outcomes of one statement.
-async fn write_to(shared: &Shared, session: &Session, part: &[Ended]) -> Result<Recorded, Error> {
-    let retention = &shared.settings.retention;
-    let Some(first) = part.first() else { return Ok(Recorded::new()) };
-    match statement_of(&first.outcome) {
-        Statement::Finish => {
-            let jobs: Vec<Finished<'_>> = part
-                .iter()
-                .map(|ended| {
-                    let (state, retention_seconds, failure) = match &ended.outcome {
-                        Outcome::Discarded { failure, .. } => {
-                            ("discarded", retention.discarded_seconds(), Some(failure))
-                        }
-                        Outcome::Cancelled { reason } => ("cancelled", retention.cancelled_seconds(), reason.as_ref()),
-                        _ => ("completed", retention.completed_seconds(), None),
-                    };
-                    Finished { fence: ended.held.fence(), state, retention_seconds, failure }
-                })
-                .collect();
-            Ok(finish::finish(session, &jobs).await?.into_iter().map(|id| (id, None)).collect())
-        }
-        Statement::Retry => {
-            let jobs: Vec<Retried<'_>> = part
-                .iter()
-                .filter_map(|ended| match &ended.outcome {
-                    Outcome::Failed { failure, delay, .. } => {
-                        Some(Retried { fence: ended.held.fence(), delay_ms: millis(*delay), failure })
-                    }
-                    _ => None,
-                })
-                .collect();
-            Ok(finish::retry(session, &jobs).await?.into_iter().map(|(id, at)| (id, Some(at))).collect())
-        }
-        Statement::Snooze => {
-            let jobs: Vec<_> = part
-                .iter()
-                .filter_map(|ended| match &ended.outcome {
-                    Outcome::Snoozed { delay } => Some((ended.held.fence(), millis(*delay))),
-                    _ => None,
-                })
-                .collect();
-            Ok(finish::snooze(session, &jobs).await?.into_iter().map(|(id, at)| (id, Some(at))).collect())
-        }
-        Statement::GiveBack => {
-            let jobs: Vec<_> = part
-                .iter()
-                .filter_map(|ended| match &ended.outcome {
-                    Outcome::GivenBack { delay } => Some((ended.held.fence(), millis(*delay))),
-                    _ => None,
-                })
-                .collect();
-            Ok(finish::give_back(session, &jobs).await?.into_iter().map(|id| (id, None)).collect())
-        }
-    }
-}
-
-fn statement_of(outcome: &Outcome) -> Statement {
-    match outcome {
-        Outcome::Completed | Outcome::Discarded { .. } | Outcome::Cancelled { .. } => Statement::Finish,
-        Outcome::Failed { .. } => Statement::Retry,
-        Outcome::Snoozed { .. } => Statement::Snooze,
-        Outcome::GivenBack { .. } => Statement::GiveBack,
-    }
-}
-
 fn without_text(outcome: Outcome) -> Outcome {
     let plain = || Failure { error: "the error's text could not be stored".to_owned(), trace: None };
     match outcome {
@@ -404,9 +327,4 @@ fn without_text(outcome: Outcome) -> Outcome {
         Outcome::Cancelled { reason } => Outcome::Cancelled { reason: reason.map(|_| plain()) },
         other => other,
     }
-}
-
-fn millis(delay: Duration) -> i64 {
-    // Delays are limited to years where they are made.
-    i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)
 }

@@ -33,16 +33,33 @@ fn deferral() -> Outcome {
 }
 
 impl<S: Send + Sync + 'static> Executor<S> {
+    /// Runs the first of these claimed jobs alone, and leaves the rest for later: held, they would not
+    /// let it be. To be called by whoever claims, so that meanwhile nobody does. Returns once others
+    /// may run again.
+    pub async fn isolate(self: &Arc<Self>, suspects: Vec<(usize, ClaimedJob)>, claimed_by: Uuid, shutdown: &Shutdown) {
+        let mut suspects = suspects.into_iter();
+        let first = suspects.next();
+        for (queue, job) in suspects {
+            self.defer(queue, job, claimed_by).await;
+        }
+        // Others are to be told of new jobs meanwhile.
+        for queue in 0..self.lanes.count() {
+            self.shared.standings.leave(queue);
+        }
+        if let Some((queue, job)) = first {
+            self.run_alone(queue, job, claimed_by, shutdown).await;
+        }
+    }
+
     /// Leaves a claimed job to another worker, or to this one at another time.
-    pub async fn defer(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
+    async fn defer(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
         if let Some(ready) = self.hold(queue, job, claimed_by) {
             self.end(ready.held, deferral()).await;
         }
     }
 
-    /// Runs a claimed job while nothing else runs. To be called by whoever claims, so that meanwhile
-    /// nobody does. Returns once others may run again.
-    pub async fn run_alone(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid, shutdown: &Shutdown) {
+    /// Runs a claimed job while nothing else runs.
+    async fn run_alone(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid, shutdown: &Shutdown) {
         let (order, lost_for) = (job.order(), job.lost_for.unwrap_or_default());
         let Some(ready) = self.hold(queue, job, claimed_by) else { return };
         for queue in 0..self.lanes.count() {

@@ -39,6 +39,7 @@ mod panic_trace;
 mod periodic;
 mod prefetch;
 mod pulse;
+mod record;
 mod registry;
 mod report;
 mod rescan;
