@@ -163,3 +163,42 @@ async fn a_search_path_that_begins_with_the_queues_schema_changes_nothing() {
                    AND (tablename LIKE 'tablo%' OR tablename LIKE '%migrations')";
     assert_eq!(count(&fresh, strayed).await, 0);
 }
+
+/// A database with the first version of the queue's schema, as an older release has left it.
+async fn at_the_first_version() -> TestDatabase {
+    let (old, current) = (TestDatabase::empty().await, TestDatabase::new().await);
+    let client = old.connect().await;
+    client.batch_execute(include_str!("../sql/migrations/queue/V1__queue.sql")).await.expect("the first migration");
+    let columns = "version int4 PRIMARY KEY, name varchar(255), applied_on varchar(255), checksum varchar(255)";
+    client.batch_execute(&format!("CREATE TABLE postrider_queue_migrations ({columns})")).await.expect("a table");
+    let row = "SELECT name, applied_on, checksum FROM postrider_queue_migrations WHERE version = 1";
+    let row = current.connect().await.query_one(row, &[]).await.expect("the first migration");
+    let values: [&str; 3] = [row.get(0), row.get(1), row.get(2)];
+    let insert = "INSERT INTO postrider_queue_migrations VALUES (1, $1, $2, $3)";
+    client.execute(insert, &[&values[0], &values[1], &values[2]]).await.expect("insert");
+    old
+}
+
+// CONFORMANCE 38: the neighbour, those who use the table that a migration wants to change
+#[tokio::test]
+async fn a_migration_behind_a_reader_gives_up_before_it_holds_up_the_system_and_can_be_run_again() {
+    let old = at_the_first_version().await;
+    let mut reading = old.connect().await;
+    let reader = reading.transaction().await.expect("begin");
+    reader.query("SELECT FROM postrider.job", &[]).await.expect("a look");
+    let database = old.database.clone();
+    let migrating = tokio::spawn(async move { database.migrate(Queue).await });
+    old.until_blocked().await;
+    // It waits behind the migration, and is let through before the reader ends.
+    let start = Instant::now();
+    let client = old.connect().await;
+    client.execute("SELECT postrider.enqueue('probe')", &[]).await.expect("a job");
+    assert!(start.elapsed() < Duration::from_secs(15), "{:?}", start.elapsed());
+
+    let error = migrating.await.expect("no panic").expect_err("locked out").to_string();
+    assert!(error.contains("another session held a lock") && error.contains("55P03"), "{error}");
+    assert_eq!(old.database.schema_status(Queue).await.expect("a status").applied, 1);
+    reader.rollback().await.expect("rollback");
+    assert_eq!(old.database.migrate(Queue).await.expect("migrate")[0], "V2__speed");
+    assert_eq!(count(&old, "SELECT count(*) FROM postrider.job").await, 1);
+}
