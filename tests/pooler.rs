@@ -1,4 +1,4 @@
-//! Through PgBouncer in transaction mode: all works by polling, or by LISTEN over a direct address,
+//! Through `PgBouncer` in transaction mode: all works by polling, or by LISTEN over a direct address,
 //! and nothing is left behind in sessions that others use (CONFORMANCE 30).
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 

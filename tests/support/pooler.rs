@@ -1,4 +1,4 @@
-//! PgBouncer in transaction mode in front of a test's database.
+//! `PgBouncer` in transaction mode in front of a test's database.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -52,7 +52,8 @@ impl Pooler {
         let mut command = Command::new("pgbouncer");
         // It refuses to be run by root.
         if let Some((user, group)) = user_to_run_as() {
-            [folder.path(), &configuration].into_iter().for_each(give);
+            give(folder.path());
+            give(&configuration);
             command.uid(user).gid(group);
         }
         let process = command

@@ -34,7 +34,8 @@ impl SmallDisk {
         }
         let tables = folder.join("tables");
         fs::create_dir(&tables).expect("a folder");
-        [&folder, &tables].into_iter().for_each(|path| give(path));
+        give(&folder);
+        give(&tables);
         let disk = Self { sql, mounted: Some(folder) };
         for statement in [
             &format!("CREATE TABLESPACE small LOCATION '{}'", tables.display()),
@@ -54,7 +55,7 @@ impl SmallDisk {
                 while file.write_all(&[0; 4096]).is_ok() {}
             }
             None => {
-                self.refuse("CREATE TRIGGER refuse BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION refuse()").await
+                self.change("CREATE TRIGGER refuse BEFORE INSERT ON {} FOR EACH ROW EXECUTE FUNCTION refuse()").await;
             }
         }
     }
@@ -63,11 +64,11 @@ impl SmallDisk {
     pub async fn free(&self) {
         match &self.mounted {
             Some(folder) => fs::remove_file(folder.join("ballast")).expect("a file"),
-            None => self.refuse("DROP TRIGGER refuse ON {}").await,
+            None => self.change("DROP TRIGGER refuse ON {}").await,
         }
     }
 
-    async fn refuse(&self, statement: &str) {
+    async fn change(&self, statement: &str) {
         for table in ["postrider.job", "postrider.job_history"] {
             self.sql.batch_execute(&statement.replace("{}", table)).await.expect(statement);
         }
