@@ -293,7 +293,7 @@ async fn a_pool_that_handlers_hold_whole_stops_neither_claims_nor_outcomes() {
     let pool = db.another_pool().with_pool_size(2);
     let mut worker = TestWorker::start(
         &pool,
-        |w| w.queue("default", 10),
+        |w| w.queue("default", 10).shutdown_timeout(Duration::ZERO),
         |task, cx| async move {
             if task.name == "holds" {
                 let _held = cx.database().client().await?;
@@ -311,8 +311,6 @@ async fn a_pool_that_handlers_hold_whole_stops_neither_claims_nor_outcomes() {
         let id = enqueue(&client, &task("passes")).await.unwrap();
         job_becomes(&client, id, State::Completed).await;
     }
-    worker.shutdown.begin();
-    worker.shutdown.begin();
     worker.stop().await;
     assert_eq!(running(&client).await, 0);
 }

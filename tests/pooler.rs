@@ -83,13 +83,13 @@ async fn all_works_by_polling_and_the_mode_is_told_once() {
 
     // All ways to add jobs.
     let database = Database::from_url(&pooler.url).unwrap();
-    let mut pooled = database.client().await.unwrap();
-    let mut ids = vec![enqueue::enqueue_new(&pooled, &probe(&json!({}))).await.unwrap()];
-    ids.extend(enqueue_many(&pooled, &vec![probe(&json!({})); 100]).await.unwrap());
-    let transaction = pooled.transaction().await.unwrap();
+    let mut session = database.client().await.unwrap();
+    let mut ids = vec![enqueue::enqueue_new(&session, &probe(&json!({}))).await.unwrap()];
+    ids.extend(enqueue_many(&session, &vec![probe(&json!({})); 100]).await.unwrap());
+    let transaction = session.transaction().await.unwrap();
     assert_eq!(copy(&transaction, (0..100).map(|_| Ok(probe(&json!({}))))).await.unwrap(), 100);
     transaction.commit().await.unwrap();
-    drop(pooled);
+    drop(session);
     let fails_once = NewJob::new("probe", Args::of(&json!({"fail_times": 1})).unwrap()).unwrap();
     let retried = enqueue::enqueue_new(&client, &fails_once).await.unwrap();
     assert_eq!(job_becomes(&client, retried, State::Completed).await.attempt, 2);
@@ -152,16 +152,16 @@ async fn with_a_direct_address_beside_it_workers_listen_and_migrators_take_turns
     assert_eq!(worker.wait_for_event("worker ready", SOON).await["listen"], true);
     let client = db.connect().await;
     workers_listen(&client, 1).await;
-    let pooled = Database::from_url(&pooler.url).unwrap().client().await.unwrap();
+    let session = Database::from_url(&pooler.url).unwrap().client().await.unwrap();
     let mut ids = Vec::new();
     for _ in 0..20 {
-        let id = enqueue::enqueue_new(&pooled, &probe(&json!({}))).await.unwrap();
+        let id = enqueue::enqueue_new(&session, &probe(&json!({}))).await.unwrap();
         job_becomes(&client, id, State::Completed).await;
         ids.push(id);
     }
     all_finished_once(&client, &ids).await;
     assert!(worker.log().lines().all(|line| !line.contains("WARN")), "{}", worker.log());
-    drop(pooled);
+    drop(session);
     assert_sessions_are_as_new(&pooler).await;
     worker.signal(Signal::Terminate);
     assert_eq!(worker.wait_for_exit(SOON).await.code(), Some(0));
