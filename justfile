@@ -25,6 +25,10 @@ web *ARGS:
 test *ARGS:
     @scripts/test "$@"
 
+# The programs of an older revision beside these, through a migration ([REVISION])
+upgrade-check *ARGS:
+    @scripts/upgrade-check "$@"
+
 # Measures this machine with the queue, on the development services (--quick, --only NAME,…)
 bench *ARGS:
     @{{ with_services }} && cargo build --release --bin worker && exec target/release/worker bench "$@"

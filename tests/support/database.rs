@@ -7,6 +7,8 @@ use postrider::database::MigrationSet;
 use tokio_postgres::{Config, NoTls};
 use uuid::Uuid;
 
+use super::cluster::Cluster;
+
 /// A database of its own, dropped at the end.
 pub struct TestDatabase {
     /// For processes under test.
@@ -20,16 +22,28 @@ pub struct TestDatabase {
 impl TestDatabase {
     /// With the schema of queue and app.
     pub async fn new() -> Self {
-        let fresh = Self::empty().await;
-        fresh.database.migrate(MigrationSet::Queue).await.expect("queue migrations");
-        fresh.database.migrate(MigrationSet::App).await.expect("app migrations");
-        fresh
+        Self::empty().await.migrated().await
+    }
+
+    /// The same in a cluster of the test's own.
+    pub async fn in_cluster(cluster: &Cluster) -> Self {
+        Self::empty_at(cluster.url()).await.migrated().await
     }
 
     /// With nothing in it.
     pub async fn empty() -> Self {
         let admin_url = std::env::var("TEST_DATABASE_URL")
             .expect("TEST_DATABASE_URL names no cluster: run the tests with scripts/test");
+        Self::empty_at(admin_url).await
+    }
+
+    async fn migrated(self) -> Self {
+        self.database.migrate(MigrationSet::Queue).await.expect("queue migrations");
+        self.database.migrate(MigrationSet::App).await.expect("app migrations");
+        self
+    }
+
+    async fn empty_at(admin_url: String) -> Self {
         let name = format!("test_{}", Uuid::now_v7().simple());
         run_admin(&admin_url, &format!("CREATE DATABASE {name}")).await;
         let (server, _) = admin_url.rsplit_once('/').expect("a URL that ends in a database name");
@@ -54,6 +68,12 @@ impl TestDatabase {
     pub async fn count(&self, rows: &str) -> i64 {
         let client = self.connect().await;
         client.query_one(&format!("SELECT count(*) FROM {rows}"), &[]).await.expect("a count").get(0)
+    }
+
+    /// Sets a setting for all sessions of this database that begin from now on.
+    pub async fn set(&self, setting: &str) {
+        let statement = format!("ALTER DATABASE {} SET {setting}", self.name);
+        self.connect().await.batch_execute(&statement).await.expect("a setting");
     }
 
     /// Returns once some session of this database waits for a lock.

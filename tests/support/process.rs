@@ -95,16 +95,7 @@ impl Process {
     }
 
     pub fn signal(&self, signal: Signal) {
-        let name = match signal {
-            Signal::Interrupt => "INT",
-            Signal::Terminate => "TERM",
-            Signal::Kill => "KILL",
-            Signal::Stop => "STOP",
-            Signal::Continue => "CONT",
-        };
-        // The shell's own `kill`: not every machine has one as a program.
-        let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &self.id().to_string()]).status();
-        assert!(sent.is_ok_and(|status| status.success()), "SIG{name} cannot be sent to {}", self.name);
+        kill(self.id(), signal);
     }
 
     /// How it ended. Both output streams are complete then.
@@ -119,6 +110,20 @@ impl Process {
         // Its streams are closed, so this takes no time to speak of.
         self.child.wait().expect("its status")
     }
+}
+
+/// Sends a signal to any process.
+pub fn kill(pid: u32, signal: Signal) {
+    let name = match signal {
+        Signal::Interrupt => "INT",
+        Signal::Terminate => "TERM",
+        Signal::Kill => "KILL",
+        Signal::Stop => "STOP",
+        Signal::Continue => "CONT",
+    };
+    // The shell's own `kill`: not every machine has one as a program.
+    let sent = Command::new("sh").args(["-c", "kill -$0 $1", name, &pid.to_string()]).status();
+    assert!(sent.is_ok_and(|status| status.success()), "SIG{name} cannot be sent to {pid}");
 }
 
 impl Drop for Process {
