@@ -315,6 +315,45 @@ async fn a_pool_that_handlers_hold_whole_stops_neither_claims_nor_outcomes() {
     assert_eq!(running(&client).await, 0);
 }
 
+// CONFORMANCE 25, 27: the neighbour, handlers hold all connections of the pool
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pool_that_handlers_hold_whole_stops_neither_cancels_nor_rescues() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let holds = |task: Task, cx: Context<Starts>| async move {
+        let held = if task.name == "holds" { Some(cx.database().client().await?) } else { None };
+        if held.is_some() || task.name == "waits" {
+            cx.cancelled().await;
+        }
+        Ok(())
+    };
+    let mut dying = TestWorker::start(&db.another_pool(), |w| w.queue("dying", 1), |_, _| std::future::pending());
+    let lost = enqueue(&client, &task("lost")).queue("dying").await.unwrap();
+    dying.next_start().await;
+    let pool = db.another_pool().with_pool_size(2);
+    let mut worker =
+        TestWorker::start(&pool, |w| w.queue("default", 10).queue("dying", 1).shutdown_timeout(Duration::ZERO), holds);
+    enqueue_many(&client, &[task("holds"), task("holds"), task("waits")].map(|task| NewJob::of(&task).unwrap()))
+        .await
+        .unwrap();
+    let mut waiting = 0;
+    for _ in 0..3 {
+        let started = worker.next_start().await;
+        waiting = if started.name == "waits" { started.job_id } else { waiting };
+    }
+    until("the pool is held", PATIENCE, || async { (pool.pool().status().available == 0).then_some(()) }).await;
+    for _ in 0..20 {
+        let id = enqueue(&client, &task("passes")).await.unwrap();
+        job_becomes(&client, id, State::Completed).await;
+    }
+    postrider::operate::cancel(&client, waiting).await.unwrap();
+    dying.kill().await;
+    job_becomes(&client, lost, State::Completed).await;
+    job_becomes(&client, waiting, State::Completed).await;
+    worker.shutdown.begin();
+    worker.stop().await;
+}
+
 async fn ok(_: Task, _: Context<Starts>) -> Result<(), JobError> {
     Ok(())
 }

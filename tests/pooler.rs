@@ -167,3 +167,22 @@ async fn with_a_direct_address_beside_it_workers_listen_and_migrators_take_turns
     assert_eq!(worker.wait_for_exit(SOON).await.code(), Some(0));
     assert_eq!(number(&client, "SELECT count(*) FROM postrider.worker").await, 0);
 }
+
+// CONFORMANCE 30: the neighbour, a notification that arrives while the pooler lends the connection out
+#[tokio::test]
+async fn a_pooled_connection_is_not_taken_for_a_direct_one_by_a_notification_that_came_by_chance() {
+    let db = TestDatabase::new().await;
+    let pooler = Pooler::start(&db, 2).await;
+    let client = db.connect().await;
+    let mut command = command::worker(&pooler.url, ["run", "--poll-interval", "200ms"]);
+    let worker = Process::spawn(&mut command);
+    let id = worker.wait_for_event("worker ready", SOON).await["worker_id"].as_str().unwrap().replace('-', "");
+    // As its own heartbeats would be, at whatever instant the next LISTEN is under way.
+    let noise = tokio::spawn(async move {
+        while client.execute("SELECT pg_notify($1, '0')", &[&format!("postrider_ping_{id}")]).await.is_ok() {}
+    });
+    // It tries three times before it gives up.
+    let _ = tokio::time::timeout(Duration::from_secs(8), worker.wait_for_event("listener restored", SOON)).await;
+    noise.abort();
+    assert_eq!(worker.events("listener restored").len(), 0, "{}", worker.log());
+}

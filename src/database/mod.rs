@@ -23,6 +23,7 @@
 //!
 //! A password file, a service file and client certificates are not supported.
 
+mod at_once;
 mod endpoint;
 mod limit;
 mod migrate;
@@ -122,7 +123,12 @@ impl Database {
     /// # Errors
     /// [`Error::Connect`].
     pub async fn client(&self) -> Result<Object, Error> {
-        self.pool.get().await.map_err(|error| match error {
+        self.pool.get().await.map_err(|error| self.not_given(error))
+    }
+
+    /// Why the pool gave no connection.
+    fn not_given(&self, error: PoolError) -> Error {
+        match error {
             PoolError::Backend(error) => Error::Connect(format!("{}: {}", self.target, describe(&error))),
             PoolError::Timeout(TimeoutType::Wait) => {
                 let (size, waited) = (self.pool.status().max_size, POOL_WAIT.as_millis());
@@ -133,7 +139,7 @@ impl Database {
                 Error::Connect(format!("{}: no answer within {waited} ms", self.target))
             }
             other => Error::Connect(other.to_string()),
-        })
+        }
     }
 
     /// A connection outside the pool, to be driven by the caller. `purpose` shows in

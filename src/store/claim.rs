@@ -209,7 +209,7 @@ pub(crate) async fn give_back_unheld(session: &Session, worker: Uuid, held: &[Jo
 /// Which of the held jobs somebody asked to cancel.
 pub(crate) async fn cancel_requests(database: &Database, worker: Uuid, held: &[JobId]) -> Result<Vec<JobId>, Error> {
     let rows = database
-        .client()
+        .client_at_once("control")
         .await?
         .query_typed(sql!("cancel_requests"), &[(&held, Type::INT8_ARRAY), (&worker, Type::UUID)])
         .await?;

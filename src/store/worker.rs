@@ -110,7 +110,8 @@ pub(crate) async fn try_life_lock(client: &Client, lock_key: i64) -> Result<bool
 }
 
 pub(crate) async fn look_at_peers(database: &Database, worker: Uuid) -> Result<Vec<Peer>, Error> {
-    let rows = database.client().await?.query_typed(sql!("look_at_peers"), &[(&worker, Type::UUID)]).await?;
+    let rows =
+        database.client_at_once("rescue").await?.query_typed(sql!("look_at_peers"), &[(&worker, Type::UUID)]).await?;
     rows.iter()
         .map(|row| {
             Ok(Peer {
@@ -131,7 +132,7 @@ pub(crate) async fn rescue_worker(
     discarded_seconds: i64,
 ) -> Result<Vec<Rescued>, Error> {
     let rows = database
-        .client()
+        .client_at_once("rescue")
         .await?
         .query_typed(
             sql!("rescue_worker"),
@@ -144,7 +145,7 @@ pub(crate) async fn rescue_worker(
 /// Takes back running jobs whose worker is not registered. Answers with them, and with how many others
 /// somebody has locked.
 pub(crate) async fn rescue_strays(database: &Database) -> Result<(Vec<Rescued>, usize), Error> {
-    let rows = database.client().await?.query_typed(sql!("rescue_strays"), &[]).await?;
+    let rows = database.client_at_once("rescue").await?.query_typed(sql!("rescue_strays"), &[]).await?;
     let (mut back, mut locked) = (Vec::new(), 0);
     for row in &rows {
         if row.try_get("announced")? { back.push(rescued(row)?) } else { locked += 1 }

@@ -90,6 +90,7 @@ impl Listener {
                 Left::Stopped | Left::NewIdentity => continue,
                 Left::Lost(reason) => reason,
                 Left::Unheard => {
+                    self.shared.set_direct(false);
                     unheard += 1;
                     HEARS_NOTHING.to_owned()
                 }
@@ -143,7 +144,7 @@ impl Listener {
             prepared = prepare => if !prepared? { return Ok(Left::Unheard) },
         }
 
-        self.shared.set_direct();
+        self.shared.set_direct(true);
         self.shared.lease.set_holds_lock(true);
         self.shared.standings.listens(self.shared.settings.listen);
         self.shared.bounds.reset_all();
@@ -272,6 +273,8 @@ impl Listener {
 
     /// Waits until the connection hears a heartbeat, or has had time enough to.
     async fn hears(&self, pongs: &mut watch::Receiver<()>) -> bool {
+        // What came with the answer to LISTEN proves nothing: for that long a pooler lends out a connection.
+        pongs.mark_unchanged();
         self.shared.lease.beat_now();
         matches!(timeout(PROOF_WITHIN, pongs.changed()).await, Ok(Ok(())))
     }

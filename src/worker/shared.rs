@@ -50,9 +50,9 @@ impl Shared {
         }
     }
 
-    /// Connections are known to go to Postgres itself, not through a transaction pooler.
-    pub fn set_direct(&self) {
-        self.direct.store(self.database.listens_where_it_writes(), Ordering::Release);
+    /// Whether LISTEN is known to go to Postgres itself, not through a transaction pooler.
+    pub fn set_direct(&self, listens_directly: bool) {
+        self.direct.store(listens_directly && self.database.listens_where_it_writes(), Ordering::Release);
     }
 
     /// Until it is proved direct, a connection is treated as pooled.

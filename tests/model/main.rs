@@ -2,23 +2,20 @@
 //! and operators do, on a real Postgres. A sequence that goes wrong shrinks to a short one.
 #![allow(clippy::unwrap_used, clippy::expect_used, missing_docs)]
 
-#[path = "../support/database.rs"]
-mod database;
-#[path = "../support/wait.rs"]
-#[allow(dead_code)]
-mod wait;
+#[path = "../support/mod.rs"]
+mod support;
 
 mod reference;
 mod statements;
 
 use std::cell::RefCell;
 
-use database::TestDatabase;
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use reference::{Model, Verdict};
 use statements::{Outcome, Queue};
+use support::database::TestDatabase;
 
 /// How many workers there are at most.
 const WORKERS: usize = 3;

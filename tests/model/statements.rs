@@ -8,7 +8,7 @@ use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::WORKERS;
-use super::database::TestDatabase;
+use super::support::database::TestDatabase;
 
 macro_rules! sql {
     ($name:literal) => {
