@@ -25,6 +25,10 @@ web *ARGS:
 test *ARGS:
     @scripts/test "$@"
 
+# Asks the web service whatever its description allows and forbids (--seed N, --seconds N)
+http-fuzz *ARGS:
+    @scripts/http-fuzz "$@"
+
 # Measures this machine with the queue, on the development services (--quick, --only NAME,…)
 bench *ARGS:
     @{{ with_services }} && cargo build --release --bin worker && exec target/release/worker bench "$@"
