@@ -29,6 +29,10 @@ test *ARGS:
 upgrade-check *ARGS:
     @scripts/upgrade-check "$@"
 
+# Asks the web service whatever its description allows and forbids (--seed N, --seconds N)
+http-fuzz *ARGS:
+    @scripts/http-fuzz "$@"
+
 # Measures this machine with the queue, on the development services (--quick, --only NAME,…)
 bench *ARGS:
     @{{ with_services }} && cargo build --release --bin worker && exec target/release/worker bench "$@"

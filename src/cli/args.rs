@@ -82,3 +82,20 @@ pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
 pub(super) fn state_of(states: impl IntoIterator<Item = State>) -> impl TypedValueParser<Value = State> {
     PossibleValuesParser::new(states.into_iter().map(State::as_str)).try_map(|name| name.parse::<State>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_time_panic(
+            text in r"[0-9]{4}-[01][0-9]-[0-3][0-9][Tt ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{0,12})?(Z|[+-][0-9]{2}:[0-9]{2})|\PC{0,30}",
+        ) {
+            if let Ok(read) = time(&text) {
+                prop_assert_eq!(time(&read.to_rfc3339()), Ok(read));
+            }
+        }
+    }
+}

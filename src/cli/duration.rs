@@ -39,6 +39,7 @@ fn parse(text: &str) -> Result<Duration, String> {
 #[allow(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     const SECOND: Duration = Duration::from_secs(1);
 
@@ -66,6 +67,20 @@ mod tests {
     fn nonsense_is_refused() {
         for bad in ["", " ", "s", "1x", "one second", "99999999999999999999s", "-1s", "1s\0", "\u{661}s"] {
             assert!(between(Duration::ZERO, SECOND)(bad).is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in r"[-+.0-9a-zµ \u{0}é]{0,40}|\PC{0,40}") {
+            let _ = between(Duration::ZERO, THOUSAND_YEARS)(&text);
+        }
+
+        #[test]
+        fn what_humantime_writes_is_read_back(ms in 0_u64..31_556_926_000_000) {
+            let duration = Duration::from_millis(ms);
+            let text = humantime::format_duration(duration).to_string();
+            prop_assert_eq!(between(Duration::ZERO, THOUSAND_YEARS)(&text), Ok(duration));
         }
     }
 }

@@ -61,6 +61,7 @@ fn concurrency(number: &str) -> Result<usize, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn slots(name: &str, concurrency: usize) -> QueueSlots {
         QueueSlots { name: name.to_owned(), concurrency }
@@ -76,6 +77,16 @@ mod tests {
     fn empty_double_and_out_of_range_entries_are_refused() {
         for bad in ["", ",", "a,", "a,a", "a:1,a:2", "a:", "a:0", "a:10001", "a:-1", "a:1.5", "a:b", "a b", "a:1:2"] {
             assert!(bad.parse::<Queues>().is_err(), "{bad}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_accepted_reads_the_same_when_written_again(text in r"[a-c0-9:, _./-]{0,30}|\PC{0,30}") {
+            if let Ok(Queues(queues)) = text.parse::<Queues>() {
+                let entries: Vec<String> = queues.iter().map(|queue| format!("{}:{}", queue.name, queue.concurrency)).collect();
+                prop_assert_eq!(entries.join(",").parse(), Ok(Queues(queues)));
+            }
         }
     }
 }

@@ -119,6 +119,7 @@ fn parse_port(text: &str) -> Result<u16, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn list(hosts: &str, addresses: &str, ports: &str) -> Result<Vec<String>, String> {
         let endpoints = Endpoint::list(Some(hosts), Some(addresses), Some(ports))?;
@@ -152,5 +153,18 @@ mod tests {
             assert!(!problem.contains("secret"));
         }
         assert!(list("a", "localhost", "").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn nothing_makes_it_panic_and_each_host_has_a_port(
+            hosts in r"[a-c/:.,0-9\PC]{0,30}",
+            addresses in "[0-9a-f:.,]{0,30}",
+            ports in "[0-9,]{0,20}",
+        ) {
+            if let Ok(endpoints) = Endpoint::list(Some(&hosts), Some(&addresses), Some(&ports)) {
+                prop_assert!(!endpoints.is_empty() && endpoints.iter().all(|endpoint| endpoint.port > 0));
+            }
+        }
     }
 }

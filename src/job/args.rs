@@ -209,5 +209,13 @@ mod tests {
         fn strings_pass_unless_they_hold_a_nul(text in any::<String>()) {
             prop_assert_eq!(Args::of(&text).is_err(), text.contains('\0'));
         }
+
+        #[test]
+        fn no_text_makes_it_panic(text in r#"[\[\]{}",:0-9eE+.\\u d8tf-]{0,60}|\PC{0,40}"#) {
+            if let Ok(args) = Args::parse(&text) {
+                let value: serde_json::Value = serde_json::from_str(args.as_str()).expect("JSON");
+                prop_assert_eq!(Args::of(&value).expect("good args again"), Args::parse(args.as_str()).expect("the same"));
+            }
+        }
     }
 }

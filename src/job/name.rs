@@ -56,6 +56,7 @@ fn check_name(field: &'static str, name: &str, max_len: usize) -> Result<(), Err
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_are_checked_for_length_characters_and_start() {
@@ -67,5 +68,24 @@ mod tests {
         }
         assert!(check_kind(&"k".repeat(128)).is_ok());
         assert!(check_kind(&"k".repeat(129)).is_err());
+    }
+
+    proptest! {
+        /// The rule of the domains in the schema, character by character.
+        #[test]
+        fn a_name_is_accepted_exactly_where_the_schema_accepts_it(
+            name in r"[A-Za-z0-9_./-]{0,140}|[a-z]{1,3}[\PC\n\u{0}]{0,3}",
+        ) {
+            let named = name.chars().all(|c| c.is_ascii_alphanumeric() || "_./-".contains(c))
+                && name.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_');
+            prop_assert_eq!(check_queue(&name).is_ok(), named && name.len() <= 64);
+            prop_assert_eq!(check_kind(&name).is_ok(), named && name.len() <= 128);
+        }
+
+        #[test]
+        fn a_key_is_accepted_up_to_512_bytes_without_nul(key in r"[\PC\u{0}]{0,10}|é{250,260}") {
+            let good = !key.is_empty() && key.len() <= 512 && !key.contains('\0');
+            prop_assert_eq!(check_unique_key(&key).is_ok(), good);
+        }
     }
 }

@@ -89,3 +89,20 @@ impl FromStr for State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_name_is_read_only_as_it_is_written(name in "[a-zA-Z ]{0,12}|scheduled|available|running|retryable|completed|cancelled|discarded") {
+            if let Ok(state) = name.parse::<State>() {
+                prop_assert_eq!(state.as_str(), name);
+            } else {
+                prop_assert!(State::ALL.iter().all(|state| state.as_str() != name));
+            }
+        }
+    }
+}

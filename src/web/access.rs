@@ -85,6 +85,7 @@ fn shown(request: &Request) -> Option<&[u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn only_loopback_may_be_bound_without_a_token() -> Result<(), Box<dyn std::error::Error>> {
@@ -115,5 +116,20 @@ mod tests {
             assert!(Token::new(bad).is_err(), "{bad:?}");
         }
         Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn only_the_token_itself_lets_anybody_through(header in prop::collection::vec(any::<u8>(), 0..40), ours in "[!-~]{1,20}") {
+            let token = Token::new(&ours).expect("visible ASCII");
+            for value in [header.clone(), [b"Bearer ".as_slice(), &header].concat(), [b"bearer ", ours.as_bytes()].concat()] {
+                let Ok(value) = HeaderValue::from_bytes(&value) else { continue };
+                let mut request = Request::new(axum::body::Body::empty());
+                request.headers_mut().insert(AUTHORIZATION, value.clone());
+                let shown_ours = value.as_bytes().get(7..).is_some_and(|rest| rest.trim_ascii() == ours.as_bytes())
+                    && value.as_bytes()[..7].eq_ignore_ascii_case(b"Bearer ");
+                prop_assert_eq!(shown(&request).is_some_and(|shown| token.is(shown)), shown_ours);
+            }
+        }
     }
 }

@@ -9,8 +9,8 @@ use std::fmt;
 use axum::http::StatusCode;
 use serde::Deserializer;
 use serde::de::{Error as _, MapAccess, Visitor};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Number, Value};
 
 use super::problem::Problem;
 
@@ -47,8 +47,7 @@ impl Fields {
     pub fn integer(&mut self, name: &'static str) -> Result<Option<i64>, Problem> {
         match self.option(name)? {
             None => Ok(None),
-            Some(Value::Number(number)) => number
-                .as_i64()
+            Some(Value::Number(number)) => whole(&number)
                 .map(Some)
                 .ok_or_else(|| Problem::invalid(name, format!("is {number}, not a whole number in range"))),
             Some(other) => Err(wrong_type(name, "a whole number", &other)),
@@ -67,6 +66,17 @@ impl Fields {
     fn option(&mut self, name: &'static str) -> Result<Option<Value>, Problem> {
         Ok(self.any(name)?.filter(|value| !value.is_null()))
     }
+}
+
+/// A number without a fraction, also where it is written with a point: to JSON, `2.0` is `2`.
+fn whole(number: &Number) -> Option<i64> {
+    /// Up to here each whole number is a float of its own.
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    if let Some(integer) = number.as_i64() {
+        return Some(integer);
+    }
+    let float = number.as_f64().filter(|float| number.is_f64() && float.fract() == 0.0 && float.abs() <= EXACT)?;
+    format!("{float:.0}").parse().ok()
 }
 
 /// 400 for a field that must be there.
@@ -128,6 +138,10 @@ mod tests {
         let mut fields = Fields::parse(br#"{"name": "a", "count": 7}"#, KNOWN)?;
         assert_eq!(fields.text("name")?.as_deref(), Some("a"));
         assert_eq!(fields.integer("count")?, Some(7));
+        for (text, number) in [("2.0", 2), ("1e3", 1000), ("-0.0", 0), ("9223372036854775807", i64::MAX)] {
+            let mut fields = Fields::parse(format!(r#"{{"count": {text}}}"#).as_bytes(), KNOWN)?;
+            assert_eq!(fields.integer("count")?, Some(number), "{text}");
+        }
         let mut fields = Fields::parse(br#"{"name": null}"#, KNOWN)?;
         assert_eq!((fields.text("name")?, fields.integer("count")?), (None, None));
         Ok(())
@@ -139,7 +153,7 @@ mod tests {
             assert!(Fields::parse(bad.as_bytes(), KNOWN).is_err(), "{bad}");
         }
         assert!(Fields::parse(b"{\"name\": \"\xff\"}", KNOWN).is_err());
-        for bad in ["1.5", "1e3", "99999999999999999999", "\"1\"", "true", "[]"] {
+        for bad in ["1.5", "1e-3", "1e300", "99999999999999999999", "\"1\"", "true", "[]"] {
             let body = format!(r#"{{"count": {bad}}}"#);
             let read = Fields::parse(body.as_bytes(), KNOWN).and_then(|mut fields| fields.integer("count"));
             assert!(read.is_err(), "{bad}");

@@ -60,3 +60,31 @@ impl IdempotencyKey {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::http::Request;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn a_key_is_taken_whole_or_refused(value in prop::collection::vec(any::<u8>(), 0..300), twice in any::<bool>()) {
+            let Ok(header) = HeaderValue::from_bytes(&value) else { return Ok(()) };
+            let mut request = Request::new(());
+            request.headers_mut().append(HEADER, header.clone());
+            if twice {
+                request.headers_mut().append(HEADER, header);
+            }
+            let (mut parts, ()) = request.into_parts();
+            let read = futures_util::FutureExt::now_or_never(IdempotencyKey::from_request_parts(&mut parts, &()));
+            match read.expect("it waits for nothing") {
+                Ok(Some(IdempotencyKey(key))) => prop_assert!(!twice && key.as_bytes() == value),
+                Ok(None) => prop_assert!(false, "it was overlooked"),
+                Err(_) => prop_assert!(
+                    twice || value.is_empty() || value.len() > MAX_CHARS || !value.iter().all(u8::is_ascii_graphic)
+                ),
+            }
+        }
+    }
+}

@@ -163,6 +163,7 @@ async fn page(client: &impl Queryable, filter: ListFilter) -> Result<Page, Probl
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_body_with_every_field_becomes_a_job() -> Result<(), Problem> {
@@ -180,5 +181,29 @@ mod tests {
         let job = new_job(br#"{"kind": "k", "args": null, "queue": null, "priority": null, "run_at": null}"#)?;
         assert_eq!((job.args.as_str(), job.queue.as_str()), ("null", "default"));
         Ok(())
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_makes_it_panic_and_what_is_accepted_is_a_good_job(
+            field in prop::sample::select(FIELDS),
+            value in r#"-?[0-9]{0,20}(\.[0-9]{1,3})?(e[0-9]{1,3})?|"[^"\\]{0,40}"|"[0-9]{4}-[0-1][0-9]-[0-3][0-9]T[0-2][0-9]:[0-5][0-9]:[0-6][0-9](Z|[+-][0-2][0-9]:[0-5][0-9])"|\[{0,200}\]{0,200}|null|\PC{0,30}"#,
+        ) {
+            let body = if field == "kind" { format!(r#"{{"kind": {value}}}"#) } else { format!(r#"{{"kind": "k", "{field}": {value}}}"#) };
+            if let Ok(job) = new_job(body.as_bytes()) {
+                prop_assert!(check_kind(&job.kind).is_ok() && check_queue(&job.queue).is_ok());
+                prop_assert!(Args::parse(job.args.as_str()).is_ok());
+            }
+        }
+
+        #[test]
+        fn no_filter_makes_it_panic(
+            name in prop::sample::select(FILTERS),
+            value in "[0-9a-z%+-]{0,30}|\\PC{0,30}",
+        ) {
+            if let Ok(read) = filter(Some(&format!("{name}={value}"))) {
+                prop_assert!((1..=MAX_PAGE).contains(&read.limit));
+            }
+        }
     }
 }

@@ -7,6 +7,7 @@ pub mod command;
 pub mod database;
 pub mod interruption;
 pub mod jobs;
+pub mod login;
 pub mod notifications;
 pub mod object_store;
 pub mod pooler;

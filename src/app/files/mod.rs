@@ -49,6 +49,7 @@ fn check_name(name: &str) -> Result<(), AppError> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn a_name_is_1_to_255_bytes_without_slashes_and_control_characters() {
@@ -57,6 +58,14 @@ mod tests {
         }
         for bad in ["", "a/b", "a\0", "a\nb", "\u{85}", &"x".repeat(256), &"ä".repeat(128)] {
             assert!(check_name(bad).is_err(), "{bad:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_is_a_part_of_a_path_and_no_more(name in r"[\PC/\\.%\u{0}\u{85}]{0,20}|é{120,130}") {
+            let good = (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(|c: char| c == '/' || c.is_control());
+            prop_assert_eq!(check_name(&name).is_ok(), good);
         }
     }
 }

@@ -136,6 +136,7 @@ impl Default for Limits {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     fn from(variables: &[(&str, &str)]) -> Result<ObjectStoreConfig, AppError> {
         ObjectStoreConfig::from_variables(|name| {
@@ -167,5 +168,31 @@ mod tests {
         let config = from(&[("S3_ACCESS_KEY", "known-key"), ("S3_SECRET_KEY", "secret-key")]).unwrap();
         let text = format!("{config:?}");
         assert!(!text.contains("known-key") && !text.contains("secret-key"), "{text}");
+    }
+
+    proptest! {
+        #[test]
+        fn no_setting_makes_it_panic_and_no_error_tells_a_key(
+            endpoint in r"(https?://)?\PC{0,30}",
+            style in "true|false|0|1|\\PC{0,5}",
+            secret in "PLANTED[!-~]{0,20}",
+            with_access_key in any::<bool>(),
+        ) {
+            let access_key = if with_access_key { secret.as_str() } else { "" };
+            let read = from(&[
+                ("S3_ENDPOINT", &endpoint),
+                ("S3_USE_PATH_STYLE", &style),
+                ("S3_ACCESS_KEY", access_key),
+                ("S3_SECRET_KEY", &secret),
+            ]);
+            let said = match read {
+                Ok(config) => {
+                    prop_assert_eq!(config.secret_key.as_deref(), Some(secret.as_str()));
+                    format!("{config:?}")
+                }
+                Err(error) => format!("{error} {error:?}"),
+            };
+            prop_assert!(!said.contains("PLANTED"), "{}", said);
+        }
     }
 }

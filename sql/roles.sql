@@ -1,0 +1,127 @@
+-- Three group roles, so that no program needs more rights than it uses:
+--
+--   postrider_enqueue  calls postrider.enqueue, and can do nothing else
+--   postrider_worker   `worker run`, `web`, and the commands that steer jobs and queues
+--   postrider_read     the view postrider.jobs; `worker list`, `failed`, `show` and `stats`
+--
+-- An administrator runs this in each database: the owner of the schema, who may create roles, or a
+-- superuser. Again after each `worker migrate`, because a migration that replaces a function takes its
+-- rights back to the usual ones; twice does no harm.
+--
+--   psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -1 -f sql/roles.sql
+--   psql "$DATABASE_URL" -c "CREATE ROLE shop LOGIN PASSWORD '…' IN ROLE postrider_enqueue"
+
+-- Roles belong to the whole cluster: another database, or another administrator, may have made them.
+DO $$
+DECLARE
+    role text;
+BEGIN
+    FOREACH role IN ARRAY ARRAY['postrider_enqueue', 'postrider_worker', 'postrider_read'] LOOP
+        BEGIN
+            EXECUTE format('CREATE ROLE %I NOLOGIN', role);
+        EXCEPTION WHEN duplicate_object OR unique_violation THEN
+            NULL;
+        END;
+    END LOOP;
+END
+$$;
+
+GRANT USAGE ON SCHEMA postrider TO postrider_enqueue, postrider_worker, postrider_read;
+-- A function is everybody's by default.
+REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA postrider FROM PUBLIC;
+
+-- postrider_enqueue
+--
+-- enqueue runs with its owner's rights, so that who calls it needs none on the tables. It checks names
+-- and sizes. add_job and enqueue_many, which the Rust client and COPY use instead, do not: a row that is
+-- too large to be read would stop the claims of its whole queue. So they are not for this role; a Rust
+-- program that has no other calls postrider.enqueue as every other language does.
+ALTER FUNCTION postrider.enqueue(text, jsonb, text, integer, timestamptz, integer, text)
+    SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+GRANT EXECUTE ON FUNCTION postrider.enqueue(text, jsonb, text, integer, timestamptz, integer, text)
+    TO postrider_enqueue;
+
+-- postrider_read
+GRANT SELECT ON ALL TABLES IN SCHEMA postrider TO postrider_read;
+
+-- postrider_worker
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA postrider TO postrider_worker;
+GRANT USAGE ON ALL SEQUENCES IN SCHEMA postrider TO postrider_worker;
+GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA postrider TO postrider_worker;
+
+-- What is there only with the example application, or only in some versions of Postgres.
+DO $$
+DECLARE
+    the_table text;
+BEGIN
+    FOREACH the_table IN ARRAY ARRAY['tablos', 'tablo_files', 'orphan_cleanup', 'idempotency_keys'] LOOP
+        IF to_regclass('public.' || the_table) IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO postrider_worker', the_table);
+        END IF;
+    END LOOP;
+    -- Programs look here whether the schema is new enough for them.
+    FOREACH the_table IN ARRAY ARRAY['postrider_queue_migrations', 'postrider_app_migrations'] LOOP
+        IF to_regclass('public.' || the_table) IS NOT NULL THEN
+            EXECUTE format('GRANT SELECT ON public.%I TO postrider_worker, postrider_read', the_table);
+        END IF;
+    END LOOP;
+    -- Before 17 only its owner vacuums a table: the worker's own VACUUM is a warning then, and
+    -- autovacuum does the work.
+    IF current_setting('server_version_num')::integer >= 170000 THEN
+        GRANT MAINTAIN ON postrider.job TO postrider_worker;
+    END IF;
+END
+$$;
+
+-- The history. A partition whose day is over leaves by DETACH CONCURRENTLY, which must not be in a
+-- function and is for the owner of job_history alone, then by DROP, for the partition's owner. So
+-- postrider_worker owns these tables, and no other.
+--
+-- To own a new one it needs CREATE on the schema at that moment. For good, that would let it put a
+-- function of its own beside postrider.enqueue, for others to call by mistake; so it has the right for
+-- the rest of one transaction, in a function of the administrator's, and nobody ever sees it.
+CREATE OR REPLACE FUNCTION postrider.make_history_partition(day date) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    partition text := 'job_history_' || to_char(day, 'YYYYMMDD');
+BEGIN
+    -- One maker at a time; a second one finds the work done.
+    PERFORM pg_advisory_xact_lock(hashtextextended('postrider.make_history_partition', 0));
+    IF to_regclass('postrider.' || quote_ident(partition)) IS NOT NULL THEN
+        RETURN;
+    END IF;
+    -- Created alone and then attached: ATTACH takes a lock that does not stop
+    -- readers and writers of the other partitions, CREATE ... PARTITION OF would.
+    EXECUTE format('CREATE TABLE postrider.%I (LIKE postrider.job_history INCLUDING ALL, CHECK (expires_on >= %L AND expires_on < %L))',
+                   partition, day, day + 1);
+    EXECUTE format('ALTER TABLE postrider.job_history ATTACH PARTITION postrider.%I FOR VALUES FROM (%L) TO (%L)',
+                   partition, day, day + 1);
+    GRANT CREATE ON SCHEMA postrider TO postrider_worker;
+    EXECUTE format('ALTER TABLE postrider.%I OWNER TO postrider_worker', partition);
+    REVOKE CREATE ON SCHEMA postrider FROM postrider_worker;
+END
+$$;
+
+DO $$
+DECLARE
+    owner       name;
+    the_table   name;
+    is_almighty boolean;
+BEGIN
+    SELECT r.rolname, r.rolsuper INTO owner, is_almighty
+    FROM pg_namespace AS n JOIN pg_roles AS r ON r.oid = n.nspowner WHERE n.nspname = 'postrider';
+    IF NOT is_almighty THEN
+        -- For its later migrations, and for the view and the functions that it owns.
+        EXECUTE format('GRANT postrider_worker TO %I', owner);
+    END IF;
+    GRANT CREATE ON SCHEMA postrider TO postrider_worker;
+    FOR the_table IN
+        SELECT relname FROM pg_class
+        WHERE relnamespace = 'postrider'::regnamespace AND relkind IN ('r', 'p') AND relname ~ '^job_history(_[0-9]{8})?$'
+          AND relowner <> 'postrider_worker'::regrole
+    LOOP
+        EXECUTE format('ALTER TABLE postrider.%I OWNER TO postrider_worker', the_table);
+    END LOOP;
+    REVOKE CREATE ON SCHEMA postrider FROM postrider_worker;
+END
+$$;
