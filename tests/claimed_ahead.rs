@@ -20,9 +20,7 @@ const SLOW: usize = 500;
 /// A worker of two slots that has done all quick jobs and is held up by two of the slow ones, which
 /// end when the gate opens.
 async fn held_up(db: &TestDatabase, gate: &Arc<Semaphore>) -> TestWorker {
-    let jobs = |name: &str, count| -> Vec<NewJob> {
-        (0..count).map(|_| NewJob::of(&task(name)).unwrap()).collect()
-    };
+    let jobs = |name: &str, count| -> Vec<NewJob> { (0..count).map(|_| NewJob::of(&task(name)).unwrap()).collect() };
     let client = db.connect().await;
     enqueue_many(&client, &[jobs("quick", QUICK), jobs("slow", SLOW)].concat()).await.unwrap();
     let gate = Arc::clone(gate);

@@ -12,6 +12,7 @@ pub mod object_store;
 pub mod process;
 pub mod proxy;
 pub mod rows;
+pub mod standby;
 pub mod wait;
 pub mod web;
 pub mod worker;
