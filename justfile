@@ -25,6 +25,10 @@ web *ARGS:
 test *ARGS:
     @scripts/test "$@"
 
+# Torments the queue and looks what was lost (--minutes N, --seed N)
+chaos *ARGS:
+    @scripts/chaos "$@"
+
 # Measures this machine with the queue, on the development services (--quick, --only NAME,…)
 bench *ARGS:
     @{{ with_services }} && cargo build --release --bin worker && exec target/release/worker bench "$@"

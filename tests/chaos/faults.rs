@@ -53,7 +53,7 @@ pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
     let promote_at = length.mul_f64(0.8);
     let mut promoted = false;
     // A short run has each fault once, a long one leaves time between them.
-    let between = (length.as_millis() as u64 / 30).clamp(600, 2_500);
+    let between = (length / 30).clamp(Duration::from_millis(600), Duration::from_millis(2_500));
     while at < length {
         let fault = if !promoted && at >= promote_at {
             promoted = true;
@@ -66,7 +66,7 @@ pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
             deck.pop().expect("a full deck")
         };
         planned.push(Planned { at, fault });
-        at += Duration::from_millis(random.u64(between / 2..between * 3 / 2));
+        at += between.mul_f64(0.5 + random.f64());
         if fault.is_a_crash() {
             at += QUIET;
         }
@@ -78,10 +78,12 @@ pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
 fn dealt(random: &mut fastrand::Rng, seats: usize) -> Vec<Fault> {
     let mut lasts = |longest: u64| Duration::from_millis(random.u64(longest / 2..longest));
     let (frozen, slots, rows, table, idle) = (lasts(3_000), lasts(3_000), lasts(4_000), lasts(3_000), lasts(8_000));
+    // Each at another: who has just been killed has nothing to lose.
+    let first = random.usize(..seats);
     let mut deck = vec![
-        Fault::KillWorker { seat: random.usize(..seats) },
-        Fault::KillWorker { seat: random.usize(..seats) },
-        Fault::FreezeWorker { seat: random.usize(..seats), lasts: LEASE + frozen },
+        Fault::KillWorker { seat: first },
+        Fault::KillWorker { seat: (first + 1) % seats },
+        Fault::FreezeWorker { seat: (first + 2) % seats, lasts: LEASE + frozen },
         Fault::TerminateBackends { choice: random.u64(..) },
         Fault::KillBackend { choice: random.u64(..) },
         Fault::RestartPostgres,

@@ -31,7 +31,7 @@ struct Working {
 
 impl Fleet {
     /// Three workers: one plain, one that reaches the database through a proxy, and one with a clock
-    /// hours ahead, where there is a `faketime`.
+    /// hours ahead, where there is faketime.
     pub fn start(url: &str, proxied_url: &str) -> Self {
         let seats = vec![(url.to_owned(), false), (proxied_url.to_owned(), false), (url.to_owned(), true)];
         let fleet = Self {
@@ -39,7 +39,7 @@ impl Fleet {
             seats,
             names: Mutex::default(),
             folder: tempfile::tempdir().expect("a folder"),
-            faketime: program("faketime"),
+            faketime: faketime(),
         };
         for seat in 0..fleet.len() {
             fleet.man(seat);
@@ -134,13 +134,14 @@ impl Fleet {
     }
 }
 
-/// A program on the `PATH`.
-fn program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path).map(|folder| folder.join(name)).find(|program| program.is_file())
+/// The library of faketime, where it is installed.
+fn faketime() -> Option<PathBuf> {
+    let folders = std::fs::read_dir("/usr/lib").ok()?.flatten().map(|entry| entry.path());
+    let folders = folders.chain([PathBuf::from("/usr/lib64")]);
+    folders.map(|folder| folder.join("faketime/libfaketimeMT.so.1")).find(|library| library.is_file())
 }
 
-/// What a faketime that is killed leaves behind.
+/// What faketime leaves behind of a process that is killed.
 fn forget_shared_memory(pid: u32) {
     for file in [format!("/dev/shm/faketime_shm_{pid}"), format!("/dev/shm/sem.faketime_sem_{pid}")] {
         let _ = std::fs::remove_file(file);

@@ -51,7 +51,6 @@ impl Enqueued {
 #[derive(Clone, Debug)]
 pub struct Run {
     pub key: String,
-    pub job: i64,
     pub attempt: u32,
     /// The worker process.
     pub process: String,
@@ -71,8 +70,7 @@ pub fn runs(process: &str, file: &Path) -> Vec<Run> {
         if words[1] == STARTED {
             let run = Run {
                 key: words[3].to_owned(),
-                job: words[4].parse().expect(line),
-                attempt: words[5].parse().expect(line),
+                attempt: words[4].parse().expect(line),
                 process: process.to_owned(),
                 start: at,
                 end: None,

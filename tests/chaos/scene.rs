@@ -21,7 +21,7 @@ use super::support::wait::until;
 use super::support::web::{WebService, web_command};
 
 /// How long a server may take to recover on a busy machine.
-const RECOVERY: Duration = Duration::from_secs(60);
+const RECOVERY: Duration = Duration::from_mins(1);
 
 /// The worker behind the proxy has this seat in the fleet.
 const PROXIED_SEAT: usize = 1;
@@ -45,7 +45,7 @@ struct Servers {
     primary: Cluster,
     standby: Option<Standby>,
     /// The former primary, stopped.
-    _former: Option<Cluster>,
+    former: Option<Cluster>,
 }
 
 /// A fault that was carried out.
@@ -94,7 +94,7 @@ impl Scene {
             enqueued: Enqueued::default(),
             url,
             injected: Arc::default(),
-            servers: AsyncMutex::new(Servers { primary, standby: Some(standby), _former: None }),
+            servers: AsyncMutex::new(Servers { primary, standby: Some(standby), former: None }),
             proxy,
             lasting: Mutex::default(),
         }
@@ -141,9 +141,9 @@ impl Scene {
             Fault::Promote => self.promote(from).await,
             Fault::CutConnections | Fault::HalfOpenConnections => {
                 if fault == Fault::CutConnections {
-                    self.proxy.cut_all()
+                    self.proxy.cut_all();
                 } else {
-                    self.proxy.half_open()
+                    self.proxy.half_open();
                 }
                 let process = Some(self.fleet.name(PROXIED_SEAT));
                 self.note(Injected { fault, process, from, to: ledger::now() });
@@ -203,7 +203,7 @@ impl Scene {
             servers.primary.stop_hard();
             standby.promote()
         });
-        servers._former = Some(std::mem::replace(&mut servers.primary, promoted));
+        servers.former = Some(std::mem::replace(&mut servers.primary, promoted));
         drop(servers);
         self.note(Injected { fault: Fault::Promote, process: None, from, to: ledger::now() });
     }

@@ -17,6 +17,10 @@ const LONGEST_RERUN: Duration = Duration::from_secs(20);
 /// What a worker that has lived through all of it may have of memory.
 const MOST_MEMORY_KIB: u64 = 150 * 1024;
 
+/// For how long after the loss of an answer a worker looks for jobs of which it was not told, and a
+/// round of its looks.
+const DOUBT: Duration = Duration::from_secs(13);
+
 /// How long sessions and leases may take to be gone.
 const SETTLE: Duration = Duration::from_secs(20);
 
@@ -43,11 +47,14 @@ pub struct Verdict {
 impl Verdict {
     pub async fn reach(scene: &Scene, drain: Duration) -> Self {
         let mut verdict = Self { skewed_clock: scene.fleet.has_skewed_clock(), ..Self::default() };
-        verdict.injected = scene.injected.lock().unwrap().clone();
+        verdict.injected.clone_from(&scene.injected.lock().unwrap());
         verdict.injected.sort_by_key(|injected| injected.from);
-        let admin = scene.admin().await;
+        let (admin, healed) = (scene.admin().await, Instant::now());
         verdict.drain(&admin, drain).await;
         verdict.look_at_workers(scene, &admin).await;
+        // A worker that is told to stop while it cannot know all that it claimed keeps its lease,
+        // for the others to look at; and soon there are none.
+        tokio::time::sleep_until((healed + DOUBT).into()).await;
         verdict.breaches.extend(scene.fleet.stop().await);
         verdict.look_for_leftovers(&admin).await;
 
@@ -57,7 +64,7 @@ impl Verdict {
             by_key.entry(&run.key).or_default().push(run);
         }
         verdict.runs = runs.len();
-        verdict.judge_jobs(scene.enqueued.all(), &finished(&admin).await, &by_key);
+        verdict.judge_jobs(&scene.enqueued.all(), &finished(&admin).await, &by_key);
         verdict.judge_runs(&by_key);
         verdict.time_reruns(&runs, &by_key);
         verdict
@@ -97,7 +104,7 @@ impl Verdict {
 
     /// Of the living: one lease and one listening session each, and bounded memory.
     async fn look_at_workers(&mut self, scene: &Scene, admin: &Client) {
-        let workers = scene.fleet.len() as i64;
+        let workers = i64::try_from(scene.fleet.len()).expect("a few");
         for (what, query) in [
             ("leases", "SELECT count(*) FROM postrider.worker"),
             (
@@ -105,10 +112,7 @@ impl Verdict {
                 "SELECT count(*) FROM pg_locks JOIN postrider.worker ON locktype = 'advisory'
                             AND (classid::bigint << 32) | objid::bigint = lock_key AND objsubid = 1",
             ),
-            (
-                "listening sessions",
-                "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'postrider listener'",
-            ),
+            ("listening sessions", "SELECT count(*) FROM pg_stat_activity WHERE application_name = 'postrider listen'"),
         ] {
             self.settles(admin, what, query, workers).await;
         }
@@ -156,11 +160,11 @@ impl Verdict {
     /// Every committed job finished once, and nothing else did.
     fn judge_jobs(
         &mut self,
-        fates: HashMap<String, Fate>,
+        fates: &HashMap<String, Fate>,
         finished: &HashMap<String, Vec<String>>,
         runs: &HashMap<&str, Vec<&Run>>,
     ) {
-        for (key, fate) in &fates {
+        for (key, fate) in fates {
             let ends = finished.get(key).map_or(&[][..], Vec::as_slice);
             let ran = runs.get(key.as_str());
             let name = match fate {
@@ -217,14 +221,17 @@ impl Verdict {
         }
     }
 
-    /// The latest fault since the start of this run that explains that there is another.
+    /// The latest fault since the start of this run that explains that there is another: one that
+    /// hit its worker alone rather than one that hit all.
     fn explanation(&self, run: &Run, again: Time, explains: fn(&Injected) -> Option<Duration>) -> Option<Fault> {
-        let found = self.injected.iter().rev().find(|injected| {
-            let hits = injected.process.as_ref().is_none_or(|process| *process == run.process);
-            hits && explains(injected)
-                .is_some_and(|after| injected.from <= again && injected.to + micros(after) >= run.start)
-        });
-        found.map(|injected| injected.fault)
+        let explaining = |injected: &&Injected| {
+            explains(injected).is_some_and(|after| injected.from <= again && injected.to + micros(after) >= run.start)
+        };
+        let latest = |process: Option<&str>| {
+            let of_process = self.injected.iter().rev().filter(|injected| injected.process.as_deref() == process);
+            of_process.filter(explaining).next().map(|injected| injected.fault)
+        };
+        latest(Some(&run.process)).or_else(|| latest(None))
     }
 
     /// A run that has not written its end was ended by the kill of its process.

@@ -37,20 +37,16 @@ pub fn wanted() -> Option<WorkerProcess> {
     Some(WorkerProcess { runs, skew })
 }
 
-/// Starts a worker that writes its runs into this file. A `faketime` skews its clock.
+/// Starts a worker that writes its runs into this file. A library of faketime's skews its clock.
 pub fn command(database_url: &str, runs: &Path, faketime: Option<&Path>) -> Command {
-    let program = std::env::current_exe().expect("this program");
-    let mut command = match faketime {
-        Some(faketime) => {
-            let mut command = Command::new(faketime);
-            command.args(["-m", "-f", &format!("+{}s", SKEW.as_secs())]).arg(program);
-            // Timers go by the monotonic clock, which nobody sets.
-            command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1").env(SKEWED, "1");
-            command
-        }
-        None => Command::new(program),
-    };
+    let mut command = Command::new(std::env::current_exe().expect("this program"));
     command.args([THIS_TEST, "--exact", "--nocapture"]).env(RUNS, runs).env("DATABASE_URL", database_url);
+    if let Some(library) = faketime {
+        // Not the command `faketime`: it is a parent, and would be killed in place of the worker.
+        command.env("LD_PRELOAD", library).env("FAKETIME", format!("+{}s", SKEW.as_secs())).env(SKEWED, "1");
+        // Timers go by the monotonic clock, which nobody sets.
+        command.env("DONT_FAKE_MONOTONIC", "1").env("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+    }
     command
 }
 
@@ -109,8 +105,8 @@ impl Run {
     fn start(key: &str, cx: &Context<Arc<Recorder>>) -> Self {
         let recorder = Arc::clone(cx.state());
         let number = recorder.started.fetch_add(1, Ordering::Relaxed);
-        let (start, job, attempt) = (ledger::STARTED, cx.job_id(), cx.attempt());
-        recorder.write(&format!("{start} {number} {key} {job} {attempt}"));
+        let (start, attempt) = (ledger::STARTED, cx.attempt());
+        recorder.write(&format!("{start} {number} {key} {attempt}"));
         Self { recorder, number, end: ledger::DROPPED }
     }
 }

@@ -79,10 +79,10 @@ impl Cluster {
     fn configure(&self, lines: &[&str]) {
         let path = self.data.join("postgresql.auto.conf");
         let mut text = fs::read_to_string(&path).unwrap_or_default();
-        text += &format!("port = {}\nunix_socket_directories = '{}'\n", self.port, self.socket.display());
-        text += "listen_addresses = '127.0.0.1'\n";
-        for line in lines {
-            text += line;
+        let (port, socket) =
+            (format!("port = {}", self.port), format!("unix_socket_directories = '{}'", self.socket.display()));
+        for line in [&port, &socket, "listen_addresses = '127.0.0.1'"].iter().chain(lines) {
+            text.push_str(line);
             text.push('\n');
         }
         fs::write(&path, text).expect("write");

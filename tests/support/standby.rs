@@ -12,7 +12,7 @@ pub const MAY_STREAM: &str = "host replication all 127.0.0.1/32 trust\n";
 const NAME: &str = "standby";
 
 /// How long it may take to come up on a busy machine.
-const START: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(1);
 
 /// A hot standby: takes reads, and follows its primary until it is promoted.
 pub struct Standby(Cluster);
