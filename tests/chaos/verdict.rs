@@ -228,8 +228,8 @@ impl Verdict {
             explains(injected).is_some_and(|after| injected.from <= again && injected.to + micros(after) >= run.start)
         };
         let latest = |process: Option<&str>| {
-            let of_process = self.injected.iter().rev().filter(|injected| injected.process.as_deref() == process);
-            of_process.filter(explaining).next().map(|injected| injected.fault)
+            let mut of_process = self.injected.iter().rev().filter(|injected| injected.process.as_deref() == process);
+            of_process.find(explaining).map(|injected| injected.fault)
         };
         latest(Some(&run.process)).or_else(|| latest(None))
     }
