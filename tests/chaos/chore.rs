@@ -20,7 +20,7 @@ impl Job for Chore {
 impl Chore {
     /// Most are short; some outlive the lease of a worker.
     pub fn random(key: String, random: &mut fastrand::Rng) -> Self {
-        let millis = if random.u8(..) < 6 { random.u64(2_000..6_000) } else { random.u64(2..200) };
+        let millis = if random.u8(..) < 13 { random.u64(2_000..6_000) } else { random.u64(2..200) };
         Self { key, millis, greedy: random.u8(..) < 6 }
     }
 

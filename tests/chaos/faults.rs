@@ -70,6 +70,10 @@ pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
         if fault.is_a_crash() {
             at += QUIET;
         }
+        if let Fault::FreezeWorker { .. } = fault {
+            // A crash of Postgres would let its lease begin afresh.
+            at += LEASE;
+        }
     }
     planned
 }

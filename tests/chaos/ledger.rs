@@ -8,6 +8,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use uuid::Uuid;
+
 /// Microseconds since 1970.
 pub type Time = i64;
 
@@ -51,7 +53,9 @@ impl Enqueued {
 #[derive(Clone, Debug)]
 pub struct Run {
     pub key: String,
-    pub attempt: u32,
+    pub attempt: i32,
+    /// As the queue knows it: another after the worker was given up.
+    pub worker: Uuid,
     /// The worker process.
     pub process: String,
     pub start: Time,
@@ -71,6 +75,7 @@ pub fn runs(process: &str, file: &Path) -> Vec<Run> {
             let run = Run {
                 key: words[3].to_owned(),
                 attempt: words[4].parse().expect(line),
+                worker: words[5].parse().expect(line),
                 process: process.to_owned(),
                 start: at,
                 end: None,

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use postrider::{JobId, operate};
 use tokio_postgres::Client;
+use uuid::Uuid;
 
 use super::faults::Fault;
 use super::ledger::{self, Fate, Run, Time};
@@ -161,7 +162,7 @@ impl Verdict {
     fn judge_jobs(
         &mut self,
         fates: &HashMap<String, Fate>,
-        finished: &HashMap<String, Vec<String>>,
+        finished: &HashMap<String, Vec<Finish>>,
         runs: &HashMap<&str, Vec<&Run>>,
     ) {
         for (key, fate) in fates {
@@ -174,11 +175,13 @@ impl Verdict {
             };
             *self.fates.entry(name).or_default() += 1;
             match (fate, ends) {
-                (Fate::Committed | Fate::Perhaps, [end]) if end == "completed" => {
+                (Fate::Committed | Fate::Perhaps, [end]) if end.state == "completed" => {
                     self.finished += 1;
                     self.perhaps_finished += usize::from(*fate == Fate::Perhaps);
-                    if !ran.is_some_and(|runs| runs.iter().any(|run| run.done)) {
-                        self.breach(format!("{key} is completed, but no handler came to its end"));
+                    if !ran.is_some_and(|runs| runs.iter().any(|run| end.is_of(run))) {
+                        self.breach(format!(
+                            "{key} was finished by another than its attempt: {end:?}, with the runs {ran:?}"
+                        ));
                     }
                 }
                 (Fate::Perhaps | Fate::Withdrawn, []) => {
@@ -256,7 +259,8 @@ impl Verdict {
             let alone = self.injected.iter().all(|other| {
                 (other.from == killed && other.process.as_ref() == Some(&run.process))
                     || other.from > rerun.start
-                    || other.to + micros(other.aftermath()) < killed
+                    || other.to + micros(if other.fault.is_a_crash() { other.aftermath() } else { Duration::ZERO })
+                        < killed
             });
             if alone {
                 self.clean_delays.push(delay);
@@ -310,12 +314,33 @@ fn micros(duration: Duration) -> Time {
     Time::try_from(duration.as_micros()).expect("a short time")
 }
 
-/// The final states of all jobs in the history, by key.
-async fn finished(admin: &Client) -> HashMap<String, Vec<String>> {
-    let query = "SELECT args ->> 'key', state FROM postrider.job_history WHERE kind = 'chore'";
-    let mut finished = HashMap::<String, Vec<String>>::new();
+/// The end of a job, as its history has it.
+#[derive(Debug)]
+struct Finish {
+    state: String,
+    worker: Option<Uuid>,
+    attempt: i32,
+    at: Time,
+}
+
+impl Finish {
+    /// Whether this run is the attempt that is said to have finished the job, and had come to its
+    /// end by then: else a stale one wrote in its place.
+    fn is_of(&self, run: &Run) -> bool {
+        let in_time = run.end.is_some_and(|end| end <= self.at);
+        run.done && in_time && self.worker == Some(run.worker) && self.attempt == run.attempt
+    }
+}
+
+/// The ends of all jobs in the history, by key.
+async fn finished(admin: &Client) -> HashMap<String, Vec<Finish>> {
+    let query =
+        "SELECT args ->> 'key', state, attempted_by, attempt, (extract(epoch FROM finished_at) * 1000000)::bigint
+                 FROM postrider.job_history WHERE kind = 'chore'";
+    let mut finished = HashMap::<String, Vec<Finish>>::new();
     for row in admin.query(query, &[]).await.expect("the history") {
-        finished.entry(row.get(0)).or_default().push(row.get(1));
+        let finish = Finish { state: row.get(1), worker: row.get(2), attempt: row.get(3), at: row.get(4) };
+        finished.entry(row.get(0)).or_default().push(finish);
     }
     finished
 }

@@ -105,8 +105,8 @@ impl Run {
     fn start(key: &str, cx: &Context<Arc<Recorder>>) -> Self {
         let recorder = Arc::clone(cx.state());
         let number = recorder.started.fetch_add(1, Ordering::Relaxed);
-        let (start, attempt) = (ledger::STARTED, cx.attempt());
-        recorder.write(&format!("{start} {number} {key} {attempt}"));
+        let (start, attempt, worker) = (ledger::STARTED, cx.attempt(), cx.worker_id());
+        recorder.write(&format!("{start} {number} {key} {attempt} {worker}"));
         Self { recorder, number, end: ledger::DROPPED }
     }
 }
