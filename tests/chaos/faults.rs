@@ -53,7 +53,7 @@ pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
     let promote_at = length.mul_f64(0.8);
     let mut promoted = false;
     // A short run has each fault once, a long one leaves time between them.
-    let between = (length / 30).clamp(Duration::from_millis(600), Duration::from_millis(2_500));
+    let between = (length / 60).clamp(Duration::from_millis(400), Duration::from_millis(2_500));
     while at < length {
         let fault = if !promoted && at >= promote_at {
             promoted = true;
@@ -70,9 +70,9 @@ pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
         if fault.is_a_crash() {
             at += QUIET;
         }
-        if let Fault::FreezeWorker { .. } = fault {
+        if let Fault::FreezeWorker { lasts, .. } = fault {
             // A crash of Postgres would let its lease begin afresh.
-            at += LEASE;
+            at += lasts;
         }
     }
     planned
@@ -81,7 +81,7 @@ pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
 /// One of each, in any order.
 fn dealt(random: &mut fastrand::Rng, seats: usize) -> Vec<Fault> {
     let mut lasts = |longest: u64| Duration::from_millis(random.u64(longest / 2..longest));
-    let (frozen, slots, rows, table, idle) = (lasts(3_000), lasts(3_000), lasts(4_000), lasts(3_000), lasts(8_000));
+    let (frozen, slots, rows, table, idle) = (lasts(4_000), lasts(3_000), lasts(4_000), lasts(3_000), lasts(8_000));
     // Each at another: who has just been killed has nothing to lose.
     let first = random.usize(..seats);
     let mut deck = vec![
