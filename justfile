@@ -33,6 +33,10 @@ upgrade-check *ARGS:
 http-fuzz *ARGS:
     @scripts/http-fuzz "$@"
 
+# Torments the queue and looks what was lost (--minutes N, --seed N)
+chaos *ARGS:
+    @scripts/chaos "$@"
+
 # Measures this machine with the queue, on the development services (--quick, --only NAME,…)
 bench *ARGS:
     @{{ with_services }} && cargo build --release --bin worker && exec target/release/worker bench "$@"

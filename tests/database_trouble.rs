@@ -58,9 +58,9 @@ async fn a_server_that_is_stopped_hard_under_load_loses_nothing() {
     let producer = Producer::start(&db.another_pool(), probe(&json!({"sleep_ms": 50})));
     for round in 1..=3 {
         producer.adds(30).await;
-        cluster.crash();
+        cluster.stop_hard();
         worker.wait_for_nth_event("listener lost", round, SOON).await;
-        cluster.start_again();
+        cluster.start_again().expect("the server starts");
         worker.wait_for_nth_event("listener restored", round, SOON).await;
     }
     producer.adds(30).await;
@@ -88,7 +88,7 @@ async fn a_backend_that_crashes_loses_nothing() {
 }
 
 async fn take_all_slots(cluster: &Cluster, taken: &mut Vec<Client>) {
-    while let Ok((client, connection)) = tokio_postgres::connect(&cluster.url(), NoTls).await {
+    while let Ok((client, connection)) = tokio_postgres::connect(&cluster.url("postgres"), NoTls).await {
         tokio::spawn(connection);
         taken.push(client);
     }

@@ -11,6 +11,8 @@ test_database_url=
 start_test_postgres() {
     local password parent=${TMPDIR:-/tmp}
     test_binaries=$(need_postgres "${1:-}")
+    # For the tests that start clusters of their own.
+    PATH=$PATH:$test_binaries
     suits_postgres "$parent" postrider-test.XXXXXX || parent=/tmp
     test_cluster=$(mktemp -d "$parent/postrider-test.XXXXXX")
     password=$(random_secret)

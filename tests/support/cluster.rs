@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use tempfile::TempDir;
+use tokio_postgres::{Client, NoTls};
 
 /// A running cluster, stopped and removed at the end.
 pub struct Cluster {
@@ -16,7 +17,6 @@ pub struct Cluster {
     pub socket: PathBuf,
     tools: Tools,
     data: PathBuf,
-    log: PathBuf,
     folder: TempDir,
 }
 
@@ -28,6 +28,7 @@ pub const OPEN: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
 pub struct NotHere(pub String);
 
 /// Where the programs are, and who runs them: Postgres refuses to be run by root.
+#[derive(Clone)]
 struct Tools {
     folder: PathBuf,
     user: Option<(u32, u32)>,
@@ -37,51 +38,72 @@ impl Cluster {
     /// Makes and starts one. `hba` replaces its `pg_hba.conf`; `files` are put beside it, for its
     /// eyes only; `settings` are lines of its configuration.
     pub fn start(hba: &str, settings: &[&str], files: &[(&str, &str)]) -> Result<Self, NotHere> {
-        let tools = Tools::find()?;
-        // Short, because the path of a socket must be.
-        let folder = tempfile::Builder::new().prefix("pr").tempdir_in("/tmp").expect("a folder");
-        give(folder.path());
-        let data = folder.path().join("data");
-        let data_text = data.to_str().expect("a plain path");
-        tools.run("initdb", &["-D", data_text, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"])?;
+        let cluster = Self::place(Tools::find()?);
+        let data = cluster.path("");
+        cluster
+            .tools
+            .run("initdb", &["-D", &data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-locale", "-N"])?;
         for (name, text) in [("pg_hba.conf", hba)].iter().chain(files) {
-            let path = data.join(name);
+            let path = cluster.data.join(name);
             fs::write(&path, text).expect("write");
             fs::set_permissions(&path, Permissions::from_mode(0o600)).expect("chmod");
             give(&path);
         }
-        let socket = folder.path().to_owned();
-        let port = free_port();
-        let mut lines = vec![
-            format!("port = {port}"),
-            format!("unix_socket_directories = '{}'", socket.display()),
-            "listen_addresses = '127.0.0.1'".into(),
-            "fsync = off".into(),
-            "max_connections = 20".into(),
-        ];
-        lines.extend(settings.iter().map(|line| (*line).to_owned()));
-        let configuration = data.join("postgresql.auto.conf");
-        fs::write(&configuration, lines.join("\n") + "\n").expect("write");
-        give(&configuration);
-        let log = folder.path().join("log");
-        let cluster = Self { port, socket, tools, data, log, folder };
-        cluster.start_server()?;
+        let mut lines = vec!["fsync = off", "max_connections = 20"];
+        lines.extend(settings);
+        cluster.configure(&lines);
+        cluster.start_again()?;
         Ok(cluster)
     }
 
-    /// The superuser's URL of the database `postgres`.
-    pub fn url(&self) -> String {
-        format!("postgres://postgres@127.0.0.1:{}/postgres", self.port)
+    /// A copy of this cluster, not started, with more lines of configuration. It is stopped for as
+    /// long as the copy takes: not every build of Postgres brings `pg_basebackup`.
+    pub(super) fn copy(&self, settings: &[&str]) -> Result<Self, NotHere> {
+        let copy = Self::place(self.tools.clone());
+        self.tools.run("pg_ctl", &["-D", &self.path(""), "-m", "fast", "-w", "stop"])?;
+        let copied = self.tools.run_program(Command::new("cp").args(["-R", &self.path(""), &copy.path("")]));
+        self.start_again()?;
+        copied?;
+        fs::set_permissions(&copy.data, Permissions::from_mode(0o700)).expect("chmod");
+        copy.configure(settings);
+        Ok(copy)
     }
 
-    /// Ends the server without a checkpoint or a word to its clients, as a crash would.
-    pub fn crash(&self) {
-        self.tools.run("pg_ctl", &["-D", &self.path(""), "-m", "immediate", "-w", "stop"]).expect("the server stops");
+    /// Where a new one is to be.
+    fn place(tools: Tools) -> Self {
+        // Short, because the path of a socket must be.
+        let folder = tempfile::Builder::new().prefix("pr").tempdir_in("/tmp").expect("a folder");
+        give(folder.path());
+        let (data, socket) = (folder.path().join("data"), folder.path().to_owned());
+        Self { port: free_port(), socket, tools, data, folder }
     }
 
-    /// Starts the server, on its former port; it recovers first where it had crashed.
-    pub fn start_again(&self) {
-        self.start_server().expect("the server starts");
+    /// Adds its place and these lines to what is configured: of two lines the last one counts.
+    fn configure(&self, lines: &[&str]) {
+        let path = self.data.join("postgresql.auto.conf");
+        let mut text = fs::read_to_string(&path).unwrap_or_default();
+        let (port, socket) =
+            (format!("port = {}", self.port), format!("unix_socket_directories = '{}'", self.socket.display()));
+        for line in [&port, &socket, "listen_addresses = '127.0.0.1'"].iter().chain(lines) {
+            text.push_str(line);
+            text.push('\n');
+        }
+        fs::write(&path, text).expect("write");
+        give(&path);
+    }
+
+    /// Starts it on its port, after a stop.
+    pub fn start_again(&self) -> Result<(), NotHere> {
+        let log = self.socket.join("log");
+        let log_text = log.to_str().expect("a plain path");
+        let started = self.tools.run("pg_ctl", &["-D", &self.path(""), "-l", log_text, "-w", "-t", "60", "start"]);
+        started
+            .map_err(|NotHere(problem)| NotHere(format!("{problem}\n{}", fs::read_to_string(log).unwrap_or_default())))
+    }
+
+    /// Stops it as a crash would: without a checkpoint, all sessions cut.
+    pub fn stop_hard(&self) {
+        self.tools.run("pg_ctl", &["-D", &self.path(""), "-m", "immediate", "-w", "stop"]).expect("it stops");
     }
 
     /// A new folder of its own, for the server's files.
@@ -92,23 +114,47 @@ impl Cluster {
         path
     }
 
-    fn start_server(&self) -> Result<(), NotHere> {
-        let log = self.log.to_str().expect("a plain path");
-        self.tools.run("pg_ctl", &["-D", &self.path(""), "-l", log, "-w", "-t", "60", "start"]).map_err(
-            |NotHere(problem)| NotHere(format!("{problem}\n{}", fs::read_to_string(&self.log).unwrap_or_default())),
-        )
+    /// Ends the recovery of a standby: it takes writes afterwards.
+    pub(super) fn promote(&self) {
+        self.tools.run("pg_ctl", &["-D", &self.path(""), "-w", "-t", "60", "promote"]).expect("it is promoted");
     }
 
-    /// The path of a file in its data folder.
+    /// The URL of one of its databases.
+    pub fn url(&self, database: &str) -> String {
+        format!("postgres://postgres@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A connection of its superuser.
+    pub async fn connect(&self, database: &str) -> Client {
+        let (client, connection) = tokio_postgres::connect(&self.url(database), NoTls).await.expect("connect");
+        tokio::spawn(connection);
+        client
+    }
+
+    /// Kills (-9) one of the processes that serve clients, chosen by `choice`: the server then takes
+    /// its memory for damaged, ends all sessions and recovers as after a crash. Answers whether
+    /// there was one.
+    pub async fn kill_backend(&self, choice: u64) -> bool {
+        let client = self.connect("postgres").await;
+        let query = "SELECT pid FROM pg_stat_activity
+                     WHERE backend_type = 'client backend' AND pid <> pg_backend_pid() ORDER BY backend_start, pid";
+        let backends = client.query(query, &[]).await.expect("the sessions");
+        let Some(place) = choice.checked_rem(backends.len() as u64) else { return false };
+        let pid: i32 = backends[usize::try_from(place).expect("a place")].get(0);
+        // The shell's own `kill`: not every machine has one as a program.
+        Command::new("sh").args(["-c", "kill -KILL $0", &pid.to_string()]).status().is_ok_and(|status| status.success())
+    }
+
+    /// The path of a file in its data folder, or with "" of the folder.
     pub fn path(&self, name: &str) -> String {
-        self.data.join(name).to_str().expect("a plain path").to_owned()
+        let path = if name.is_empty() { self.data.clone() } else { self.data.join(name) };
+        path.to_str().expect("a plain path").to_owned()
     }
 }
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        let data = self.data.to_str().unwrap_or_default();
-        let _ = self.tools.run("pg_ctl", &["-D", data, "-m", "immediate", "-w", "stop"]);
+        let _ = self.tools.run("pg_ctl", &["-D", &self.path(""), "-m", "immediate", "-w", "stop"]);
     }
 }
 
@@ -128,8 +174,12 @@ impl Tools {
     }
 
     fn run(&self, program: &str, arguments: &[&str]) -> Result<(), NotHere> {
-        let mut command = Command::new(self.folder.join(program));
-        command.args(arguments).current_dir("/tmp").env("LC_ALL", "C").stdin(Stdio::null());
+        self.run_program(Command::new(self.folder.join(program)).args(arguments))
+    }
+
+    fn run_program(&self, command: &mut Command) -> Result<(), NotHere> {
+        let program = command.get_program().to_string_lossy().into_owned();
+        command.current_dir("/tmp").env("LC_ALL", "C").stdin(Stdio::null());
         // Not pipes: the server inherits them, and whoever reads one would wait for its end.
         command.stdout(Stdio::null()).stderr(Stdio::null());
         if let Some((user, group)) = self.user {

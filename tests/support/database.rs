@@ -27,7 +27,7 @@ impl TestDatabase {
 
     /// The same in a cluster of the test's own.
     pub async fn in_cluster(cluster: &Cluster) -> Self {
-        Self::empty_at(cluster.url()).await.migrated().await
+        Self::empty_at(cluster.url("postgres")).await.migrated().await
     }
 
     /// With nothing in it.

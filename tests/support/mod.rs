@@ -16,6 +16,7 @@ pub mod producer;
 pub mod proxy;
 pub mod rows;
 pub mod small_disk;
+pub mod standby;
 pub mod wait;
 pub mod web;
 pub mod worker;

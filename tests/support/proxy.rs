@@ -47,14 +47,19 @@ impl Link {
 impl Proxy {
     /// A proxy for this database. The cluster must be reached over TCP.
     pub async fn new(db: &TestDatabase) -> Self {
-        let config: tokio_postgres::Config = db.url.parse().expect("a good URL");
-        let [Host::Tcp(host)] = config.get_hosts() else { panic!("TEST_DATABASE_URL must name one TCP host") };
+        Self::before(&db.url).await
+    }
+
+    /// A proxy for the database of this URL, which names one host.
+    pub async fn before(database_url: &str) -> Self {
+        let config: tokio_postgres::Config = database_url.parse().expect("a good URL");
+        let [Host::Tcp(host)] = config.get_hosts() else { panic!("the URL must name one TCP host") };
         let port = config.get_ports().first().copied().unwrap_or(5432);
         let server = format!("{host}:{port}");
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("bind");
         let own = listener.local_addr().expect("address");
         // user:password@host:port/database
-        let (start, rest) = db.url.split_once("://").expect("a URL");
+        let (start, rest) = database_url.split_once("://").expect("a URL");
         let (authority, database) = rest.split_once('/').expect("a URL with a database");
         let user = authority.rsplit_once('@').map_or(String::new(), |(user, _)| format!("{user}@"));
         let url = format!("{start}://{user}{own}/{database}");
@@ -80,6 +85,20 @@ impl Proxy {
         assert!(!links.is_empty(), "no connection for {purpose}");
         for link in links {
             link.swallow.store(true, Ordering::Release);
+        }
+    }
+
+    /// As [`Self::swallow_answers`], all present connections: they are half-open.
+    pub fn half_open(&self) {
+        for link in self.links.lock().unwrap().iter() {
+            link.swallow.store(true, Ordering::Release);
+        }
+    }
+
+    /// Closes all present connections.
+    pub fn cut_all(&self) {
+        for link in self.links.lock().unwrap().iter() {
+            link.cut.cancel();
         }
     }
 

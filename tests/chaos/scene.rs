@@ -1,0 +1,266 @@
+//! Where a run takes place, and how each fault is carried out there.
+
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use postrider::Database;
+use postrider::database::MigrationSet;
+use tokio::sync::Mutex as AsyncMutex;
+use tokio::task::{JoinSet, block_in_place};
+use tokio_postgres::{Client, NoTls};
+
+use super::chore::Chore;
+use super::faults::Fault;
+use super::fleet::Fleet;
+use super::ledger::{self, Enqueued, Fate, Time};
+use super::support::cluster::Cluster;
+use super::support::process::Signal;
+use super::support::proxy::Proxy;
+use super::support::standby::{MAY_STREAM, Standby};
+use super::support::wait::until;
+use super::support::web::{WebService, web_command};
+
+/// How long a server may take to recover on a busy machine.
+const RECOVERY: Duration = Duration::from_mins(1);
+
+/// The worker behind the proxy has this seat in the fleet.
+const PROXIED_SEAT: usize = 1;
+
+const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
+
+pub struct Scene {
+    pub fleet: Arc<Fleet>,
+    pub web: Arc<WebService>,
+    pub enqueued: Enqueued,
+    /// Of both servers: the one that takes writes is found.
+    pub url: String,
+    pub injected: Arc<Mutex<Vec<Injected>>>,
+    servers: AsyncMutex<Servers>,
+    proxy: Proxy,
+    /// Faults that last.
+    lasting: Mutex<JoinSet<()>>,
+}
+
+struct Servers {
+    primary: Cluster,
+    standby: Option<Standby>,
+    /// The former primary, stopped.
+    former: Option<Cluster>,
+}
+
+/// A fault that was carried out.
+#[derive(Clone, Debug)]
+pub struct Injected {
+    pub fault: Fault,
+    /// The worker process that it hit; None for all.
+    pub process: Option<String>,
+    pub from: Time,
+    pub to: Time,
+}
+
+impl Scene {
+    pub async fn set() -> Self {
+        // It flushes like a real one. The role of workers and producers is an ordinary one, so that
+        // there is a slot for us when they have taken all of theirs.
+        let settings = ["fsync = on", "max_connections = 60", "superuser_reserved_connections = 8"];
+        let primary = Cluster::start(&format!("{HBA}{MAY_STREAM}"), &settings, &[])
+            .unwrap_or_else(|why| panic!("no Postgres to torment: {}", why.0));
+        let admin = primary.connect("postgres").await;
+        admin.batch_execute("CREATE ROLE app LOGIN").await.expect("a role");
+        admin.batch_execute("CREATE DATABASE chaos OWNER app").await.expect("a database");
+        drop(admin);
+        let standby = Standby::of(&primary).await.unwrap_or_else(|why| panic!("no standby: {}", why.0));
+        // Without this a promotion loses what was acknowledged in the last moments, and no queue
+        // could help it.
+        standby.make_synchronous(&primary).await;
+
+        let (first, second) = (primary.port, standby.port());
+        let proxy = Proxy::before(&format!("postgres://app@127.0.0.1:{first}/chaos")).await;
+        let proxied = proxy.url.rsplit_once('@').and_then(|(_, rest)| rest.split_once('/')).expect("a URL").0;
+        let two = |address: &str| {
+            format!("postgres://app@{address},127.0.0.1:{second}/chaos?target_session_attrs=read-write")
+        };
+        let (url, proxied_url) = (two(&format!("127.0.0.1:{first}")), two(proxied));
+        let database = Database::from_url(&url).expect("a good URL");
+        database.migrate(MigrationSet::Queue).await.expect("queue migrations");
+        database.migrate(MigrationSet::App).await.expect("app migrations");
+
+        let web = Arc::new(WebService::from(&mut web_command(&format!("{url}&application_name=web"))).await);
+        let fleet = Arc::new(Fleet::start(&url, &proxied_url));
+        fleet.until_ready().await;
+        Self {
+            fleet,
+            web,
+            enqueued: Enqueued::default(),
+            url,
+            injected: Arc::default(),
+            servers: AsyncMutex::new(Servers { primary, standby: Some(standby), former: None }),
+            proxy,
+            lasting: Mutex::default(),
+        }
+    }
+
+    /// A connection to whichever server takes writes, that is not counted among those of the queue.
+    pub async fn admin(&self) -> Client {
+        let servers = self.servers.lock().await;
+        connect(&servers.primary).await
+    }
+
+    /// Carries out a fault. Returns at once from those that last.
+    pub async fn inject(&self, fault: Fault) {
+        let from = ledger::now();
+        match fault {
+            Fault::KillWorker { seat } => {
+                let (process, at) = block_in_place(|| self.fleet.kill(seat));
+                self.note(Injected { fault, process: Some(process), from: at, to: at });
+            }
+            Fault::FreezeWorker { seat, lasts } => self.freeze(fault, seat, lasts),
+            Fault::TerminateBackends { choice } => {
+                let some = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+                            WHERE usename = 'app' AND (pid + $1) % 3 = 0";
+                let sent = self.admin().await.execute(some, &[&((choice % 3) as i32)]).await;
+                sent.expect("terminated");
+                self.note(Injected { fault, process: None, from, to: ledger::now() });
+            }
+            Fault::KillBackend { choice } => {
+                let servers = self.servers.lock().await;
+                assert!(servers.primary.kill_backend(choice).await, "there are sessions");
+                // It may not have noticed yet.
+                tokio::time::sleep(Duration::from_millis(200)).await;
+                drop(connect(&servers.primary).await);
+                self.note(Injected { fault, process: None, from, to: ledger::now() });
+            }
+            Fault::RestartPostgres => {
+                let servers = self.servers.lock().await;
+                block_in_place(|| {
+                    servers.primary.stop_hard();
+                    servers.primary.start_again().expect("it starts again");
+                });
+                self.note(Injected { fault, process: None, from, to: ledger::now() });
+            }
+            Fault::Promote => self.promote(from).await,
+            Fault::CutConnections | Fault::HalfOpenConnections => {
+                if fault == Fault::CutConnections {
+                    self.proxy.cut_all();
+                } else {
+                    self.proxy.half_open();
+                }
+                let process = Some(self.fleet.name(PROXIED_SEAT));
+                self.note(Injected { fault, process, from, to: ledger::now() });
+            }
+            Fault::EmptyPools => self.empty_pools(from).await,
+            Fault::FillSlots { lasts } => self.fill_slots(fault, lasts),
+            Fault::LockRows { lasts } => {
+                let lock = "SELECT FROM postrider.job LIMIT 50 FOR UPDATE SKIP LOCKED";
+                self.hold(fault, lock, lasts).await;
+            }
+            Fault::LockTable { lasts } => {
+                let lock = "SET LOCAL lock_timeout = '5s'; LOCK TABLE postrider.job IN SHARE MODE";
+                self.hold(fault, lock, lasts).await;
+            }
+            Fault::IdleTransaction { lasts } => {
+                let read = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM postrider.job";
+                self.hold(fault, read, lasts).await;
+            }
+        }
+    }
+
+    /// Waits until all that lasts is over.
+    pub async fn heal(&self) {
+        let lasting = std::mem::take(&mut *self.lasting.lock().unwrap());
+        lasting.join_all().await;
+    }
+
+    fn note(&self, injected: Injected) {
+        self.injected.lock().unwrap().push(injected);
+    }
+
+    /// Notes it when it is over.
+    fn spawn(&self, fault: Fault, process: Option<String>, lasting: impl Future<Output = ()> + Send + 'static) {
+        let (injected, from) = (Arc::clone(&self.injected), ledger::now());
+        self.lasting.lock().unwrap().spawn(async move {
+            lasting.await;
+            injected.lock().unwrap().push(Injected { fault, process, from, to: ledger::now() });
+        });
+    }
+
+    fn freeze(&self, fault: Fault, seat: usize, lasts: Duration) {
+        let (fleet, name) = (Arc::clone(&self.fleet), self.fleet.name(seat));
+        fleet.signal(seat, &name, Signal::Stop);
+        self.spawn(fault, Some(name.clone()), async move {
+            tokio::time::sleep(lasts).await;
+            fleet.signal(seat, &name, Signal::Continue);
+        });
+    }
+
+    async fn promote(&self, from: Time) {
+        let mut servers = self.servers.lock().await;
+        let standby = servers.standby.take().expect("one promotion");
+        // A commit whose wait for the standby was interrupted by a time limit counts as done: none
+        // may be older than what the standby has.
+        standby.until_caught_up(&servers.primary).await;
+        let promoted = block_in_place(|| {
+            servers.primary.stop_hard();
+            standby.promote()
+        });
+        servers.former = Some(std::mem::replace(&mut servers.primary, promoted));
+        drop(servers);
+        self.note(Injected { fault: Fault::Promote, process: None, from, to: ledger::now() });
+    }
+
+    async fn empty_pools(&self, from: Time) {
+        let place = self.enqueued.all().len();
+        let chores: Vec<Chore> = (0..30)
+            .map(|number| Chore { key: format!("greedy-{place}-{number}"), millis: 1_500, greedy: true })
+            .collect();
+        let keys: Vec<String> = chores.iter().map(|chore| chore.key.clone()).collect();
+        let jobs: Vec<_> = chores.iter().map(Chore::job).collect();
+        self.enqueued.set(&keys, Fate::Perhaps);
+        if postrider::enqueue_many(&self.admin().await, &jobs).await.is_ok() {
+            self.enqueued.set(&keys, Fate::Committed);
+        }
+        self.note(Injected { fault: Fault::EmptyPools, process: None, from, to: ledger::now() });
+    }
+
+    fn fill_slots(&self, fault: Fault, lasts: Duration) {
+        let url = self.url.clone();
+        self.spawn(fault, None, async move {
+            let mut taken = Vec::new();
+            let until = tokio::time::Instant::now() + lasts;
+            // Those that others let go are taken too.
+            while tokio::time::Instant::now() < until {
+                match tokio_postgres::connect(&url, NoTls).await {
+                    Ok((client, connection)) => {
+                        tokio::spawn(connection);
+                        taken.push(client);
+                    }
+                    Err(_) => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        });
+    }
+
+    /// A transaction that does this and is then left open.
+    async fn hold(&self, fault: Fault, statement: &'static str, lasts: Duration) {
+        let client = self.admin().await;
+        self.spawn(fault, None, async move {
+            // It may be refused, or end with the server.
+            let begun = client.batch_execute(&format!("BEGIN; {statement}")).await;
+            if begun.is_ok() {
+                tokio::time::sleep(lasts).await;
+            }
+            let _ = client.batch_execute("ROLLBACK").await;
+        });
+    }
+}
+
+/// A connection of the superuser, as soon as the server takes one.
+async fn connect(cluster: &Cluster) -> Client {
+    let url = format!("{}?application_name=chaos", cluster.url("chaos"));
+    until("the server takes connections", RECOVERY, async || {
+        let (client, connection) = tokio_postgres::connect(&url, NoTls).await.ok()?;
+        tokio::spawn(connection);
+        Some(client)
+    })
+    .await
+}
