@@ -44,6 +44,9 @@ pub struct Planned {
 /// How long Postgres and its standby have to themselves after a crash, and before the promotion.
 const QUIET: Duration = Duration::from_secs(3);
 
+/// In which the jobs of a killed worker run again.
+const RERUN: Duration = Duration::from_secs(2);
+
 /// Faults for this time; the promotion is the last but a few.
 pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
     let mut random = fastrand::Rng::with_seed(seed);
@@ -69,6 +72,10 @@ pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
         at += between.mul_f64(0.5 + random.f64());
         if fault.is_a_crash() {
             at += QUIET;
+        }
+        if let Fault::KillWorker { .. } = fault {
+            // So that the time to the rerun is that of the kill alone.
+            at += RERUN;
         }
         if let Fault::FreezeWorker { lasts, .. } = fault {
             // A crash of Postgres would let its lease begin afresh.

@@ -28,7 +28,7 @@ use scene::Scene;
 use verdict::Verdict;
 
 /// Long enough for one fault of each kind.
-const SECONDS: f64 = 26.0;
+const SECONDS: f64 = 30.0;
 const SEED: u64 = 4;
 
 /// After the last fault, until the queue must be empty.
