@@ -201,6 +201,8 @@ async fn what_is_in_args_is_in_no_line_of_the_log() {
         json!({"sleep_ms": 0, "hold": true}),
         json!({"sleep_ms": 0, "fail": "no luck", "fail_times": 1}),
         json!({"panic": "at the disco", "sleep_ms": 1}),
+        json!({"planted-name": 1}),
+        json!({"sleep_ms": "planted-value"}),
     ]
     .into_iter()
     .enumerate()
@@ -210,7 +212,7 @@ async fn what_is_in_args_is_in_no_line_of_the_log() {
     }
     web.post("/jobs", &json!({"kind": "unknown", "args": {"card": "planted-number"}})).await.json(201);
     web.post("/jobs", &json!({"kind": "planted-no name", "args": {"card": "planted-number"}})).await.problem(400);
-    process.wait_for_event("job failed", SOON).await;
+    process.wait_for_nth_event("job failed", 3, SOON).await;
     process.wait_for_event("job panicked", SOON).await;
     process.signal(Signal::Terminate);
     process.wait_for_exit(SOON).await;

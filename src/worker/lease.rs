@@ -88,6 +88,16 @@ impl Lease {
         self.beat_now();
     }
 
+    /// The ping of the latest heartbeat, which may still be on its way.
+    pub fn latest_ping(&self) -> u64 {
+        self.pings.load(Ordering::Acquire)
+    }
+
+    /// Whether the session lock is held, which proves that LISTEN goes directly to Postgres.
+    pub fn holds_lock(&self) -> bool {
+        self.holds_lock.load(Ordering::Acquire)
+    }
+
     /// Asks for a heartbeat out of turn.
     pub fn beat_now(&self) {
         self.beat_wanted.notify_one();
@@ -152,7 +162,7 @@ pub(super) async fn keep(shared: Arc<Shared>, stop: CancellationToken) {
 async fn beat(shared: &Shared, session: &mut Option<Session>) -> Result<bool, Error> {
     let lease = &shared.lease;
     let ping = lease.pings.fetch_add(1, Ordering::AcqRel) + 1;
-    let holds_lock = lease.holds_lock.load(Ordering::Acquire);
+    let holds_lock = lease.holds_lock();
     let kept = session.take();
     let (open, stands) = within(BEAT_TIMEOUT, async {
         let open = match kept {

@@ -129,7 +129,7 @@ impl Listener {
 
         let prepare = async {
             store::listen_ping(&client, me.worker_id).await?;
-            if !self.hears(&mut pongs).await {
+            if !self.hears(&heard, &mut pongs).await {
                 return Ok(false);
             }
             self.take_life_lock(&client, me).await?;
@@ -272,11 +272,13 @@ impl Listener {
     }
 
     /// Waits until the connection hears a heartbeat, or has had time enough to.
-    async fn hears(&self, pongs: &mut watch::Receiver<()>) -> bool {
-        // What came with the answer to LISTEN proves nothing: for that long a pooler lends out a connection.
-        pongs.mark_unchanged();
+    async fn hears(&self, heard: &AtomicU64, pongs: &mut watch::Receiver<()>) -> bool {
+        // What was sent before proves nothing: with the answer to LISTEN, for which a pooler lent us one of its
+        // connections, it may have handed on what that one had heard.
+        let earlier = self.shared.lease.latest_ping();
         self.shared.lease.beat_now();
-        matches!(timeout(PROOF_WITHIN, pongs.changed()).await, Ok(Ok(())))
+        let proof = pongs.wait_for(|()| heard.load(Ordering::Acquire) > earlier);
+        matches!(timeout(PROOF_WITHIN, proof).await, Ok(Ok(_)))
     }
 
     async fn take_life_lock(&self, client: &Client, me: Identity) -> Result<(), Error> {

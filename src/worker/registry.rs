@@ -34,7 +34,7 @@ impl<S: Send + Sync + 'static> Handler<S> {
             match serde_json::from_str::<J>(args) {
                 Ok(payload) => Box::pin(handler(payload, context)),
                 Err(error) => {
-                    let text = format!("args do not decode as {}: {error}", J::KIND);
+                    let text = format!("args do not decode as {}: {}", J::KIND, decode_problem(&error));
                     Box::pin(std::future::ready(Err(JobError::retry(text))))
                 }
             }
@@ -46,6 +46,20 @@ impl<S: Send + Sync + 'static> Handler<S> {
     pub fn start(&self, args: &str, context: Context<S>) -> HandlerFuture {
         (self.start)(args, context)
     }
+}
+
+/// What is wrong with args, without anything that they contain: errors are logged, args are not.
+fn decode_problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // These name only fields of the payload's own type.
+    if text.starts_with("missing field") || text.starts_with("duplicate field") {
+        return text;
+    }
+    format!(
+        "a field that it does not know, or a value that it cannot hold, at line {} column {}",
+        error.line(),
+        error.column()
+    )
 }
 
 /// The handlers of a worker, by kind.

@@ -50,7 +50,8 @@ async fn keep_history(shared: &Shared) -> Result<(), Error> {
     make_partitions(shared).await?;
     let (client, connection) = shared.database.connect_listen("upkeep").await?;
     tokio::spawn(connection);
-    if !history::try_upkeep_lock(&client, "history").await? {
+    // Through a pooler the lock would outlast its use. Without it two workers may meet, and one tries again.
+    if shared.lease.holds_lock() && !history::try_upkeep_lock(&client, "history").await? {
         return Ok(());
     }
     for partition in history::expired_partitions(&client).await? {
