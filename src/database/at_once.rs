@@ -1,6 +1,6 @@
 //! A connection for what must not wait for handlers.
 
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::time::Duration;
 
 use deadpool_postgres::{Object, PoolError, TimeoutType, Timeouts};
@@ -19,6 +19,15 @@ impl Deref for AtOnce {
     type Target = Client;
 
     fn deref(&self) -> &Client {
+        match self {
+            Self::Pooled(object) => object,
+            Self::Own(client) => client,
+        }
+    }
+}
+
+impl DerefMut for AtOnce {
+    fn deref_mut(&mut self) -> &mut Client {
         match self {
             Self::Pooled(object) => object,
             Self::Own(client) => client,

@@ -131,15 +131,18 @@ pub(crate) async fn rescue_worker(
     heartbeat_at: DateTime<Utc>,
     discarded_seconds: i64,
 ) -> Result<Vec<Rescued>, Error> {
-    let rows = database
-        .client_at_once("rescue")
-        .await?
+    let mut client = database.client_at_once("rescue").await?;
+    let transaction = client.transaction().await?;
+    transaction.batch_execute(sql!("rescue_session")).await?;
+    let rows = transaction
         .query_typed(
             sql!("rescue_worker"),
             &[(&worker, Type::UUID), (&heartbeat_at, Type::TIMESTAMPTZ), (&discarded_seconds, Type::INT8)],
         )
         .await?;
-    rows.iter().map(rescued).collect()
+    let rescued = rows.iter().map(rescued).collect::<Result<_, _>>()?;
+    transaction.commit().await?;
+    Ok(rescued)
 }
 
 /// Takes back running jobs whose worker is not registered. Answers with them, and with how many others
