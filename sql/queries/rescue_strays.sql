@@ -2,7 +2,7 @@
 -- their worker was given up, jobs far behind the front of their queue or locked at the time, rows
 -- edited by hand. Answers also with those that somebody has locked, which are left for the next time.
 --
--- A stray is told by its claim: while this waits for the row, another may return the job and a live
+-- A stray is told by its claim: between the look and the lock another may return the job and a live
 -- worker claim it. Its attempt has hardly begun, so the last one is not held against it.
 WITH stray AS MATERIALIZED (
     SELECT j.id, j.claim, j.kind, j.attempt, j.max_attempts, j.attempted_by

@@ -47,14 +47,15 @@ pub(super) struct Rescuer {
     shared: Arc<Shared>,
     watched: HashMap<Uuid, Watched>,
     looked_at: Instant,
-    /// When to look for strays, in order.
-    strays_at: Vec<Instant>,
+    strays_at: Instant,
+    /// When the last claims of a dead worker are committed, if ever.
+    late_strays_at: Option<Instant>,
 }
 
 impl Rescuer {
     pub fn new(shared: Arc<Shared>) -> Self {
         let now = Instant::now();
-        Self { shared, watched: HashMap::new(), looked_at: now, strays_at: vec![now] }
+        Self { shared, watched: HashMap::new(), looked_at: now, strays_at: now, late_strays_at: None }
     }
 
     /// Looks until stopped.
@@ -84,20 +85,18 @@ impl Rescuer {
         self.watched.retain(|id, _| peers.iter().any(|peer| peer.id == *id));
         for peer in peers {
             if self.is_dead(&peer, now, gap) {
+                // First, since the rescue may take effect although its answer is lost: its jobs far behind the
+                // front at once, its last claims later.
+                (self.strays_at, self.late_strays_at) = (now, Some(now + STRAYS_AFTER));
                 self.rescue(&peer).await?;
                 self.watched.remove(&peer.id);
-                // Its jobs far behind the front at once, its last claims later.
-                self.strays_at.extend([now, now + STRAYS_AFTER]);
             }
         }
-        if self.strays_at.iter().any(|at| *at <= now) {
-            self.strays_at.retain(|at| *at > now && *at < now + STRAYS_EVERY);
-            self.strays_at.push(now + STRAYS_EVERY);
+        if self.strays_at <= now || self.late_strays_at.is_some_and(|at| at <= now) {
             let (strays, locked) = within(RESCUE_TIMEOUT, store::rescue_strays(&self.shared.database)).await?;
             self.report(&strays);
-            if locked > 0 {
-                self.strays_at.push(now + LOCKED_AGAIN);
-            }
+            self.strays_at = now + if locked > 0 { LOCKED_AGAIN } else { STRAYS_EVERY };
+            self.late_strays_at = self.late_strays_at.filter(|at| *at > now);
         }
         Ok(())
     }
