@@ -77,30 +77,9 @@ $$;
 -- function and is for the owner of job_history alone, then by DROP, for the partition's owner. So
 -- postrider_worker owns these tables, and no other.
 --
--- To own a new one it needs CREATE on the schema at that moment. For good, that would let it put a
--- function of its own beside postrider.enqueue, for others to call by mistake; so it has the right for
--- the rest of one transaction, in a function of the administrator's, and nobody ever sees it.
-CREATE OR REPLACE FUNCTION postrider.make_history_partition(day date) RETURNS void
-LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    partition text := 'job_history_' || to_char(day, 'YYYYMMDD');
-BEGIN
-    -- One maker at a time; a second one finds the work done.
-    PERFORM pg_advisory_xact_lock(hashtextextended('postrider.make_history_partition', 0));
-    IF to_regclass('postrider.' || quote_ident(partition)) IS NOT NULL THEN
-        RETURN;
-    END IF;
-    -- Created alone and then attached: ATTACH takes a lock that does not stop
-    -- readers and writers of the other partitions, CREATE ... PARTITION OF would.
-    EXECUTE format('CREATE TABLE postrider.%I (LIKE postrider.job_history INCLUDING ALL, CHECK (expires_on >= %L AND expires_on < %L))',
-                   partition, day, day + 1);
-    EXECUTE format('ALTER TABLE postrider.job_history ATTACH PARTITION postrider.%I FOR VALUES FROM (%L) TO (%L)',
-                   partition, day, day + 1);
-    GRANT CREATE ON SCHEMA postrider TO postrider_worker;
-    EXECUTE format('ALTER TABLE postrider.%I OWNER TO postrider_worker', partition);
-    REVOKE CREATE ON SCHEMA postrider FROM postrider_worker;
-END
-$$;
+-- make_history_partition gives each new one to the owner of job_history; with the administrator's rights it
+-- can.
+ALTER FUNCTION postrider.make_history_partition(date) SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
 
 DO $$
 DECLARE

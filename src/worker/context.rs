@@ -80,6 +80,7 @@ impl<S> Context<S> {
     pub fn is_cancelled(&self) -> bool {
         self.held.cancel.is_cancelled()
     }
+
     /// Completes the job in the handler's own transaction: what else the transaction does and the
     /// job's completion are committed together, or neither is. To be called last, before the commit;
     /// the handler then returns `Ok(())`.

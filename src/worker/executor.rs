@@ -19,7 +19,6 @@ use super::lanes::Lanes;
 use super::outcome::{Ended, Outcome};
 use super::registry::{Handler, Registry};
 use super::shared::Shared;
-use crate::job::JobId;
 use crate::store::claim::{ClaimedJob, StartOrder};
 use crate::store::finish::Fence;
 
@@ -80,10 +79,10 @@ impl<S: Send + Sync + 'static> Executor<S> {
         tokio::spawn(abandoned.run_until_cancelled_owned(Arc::clone(self).run(queue, ready)));
     }
 
-    /// Returns a claimed job without having started it.
-    pub async fn give_back(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
+    /// Returns a claimed job without having started it, due again after `delay`.
+    pub async fn give_back(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid, delay: Duration) {
         if let Some(ready) = self.hold(queue, job, claimed_by) {
-            self.end(ready.held, Outcome::GIVEN_BACK).await;
+            self.end(ready.held, Outcome::GivenBack { delay }).await;
         }
     }
 
@@ -199,11 +198,6 @@ impl<S: Send + Sync + 'static> Executor<S> {
             }
         }
         self.cut_off.load(Ordering::Acquire)
-    }
-
-    /// Resolves when nothing else is held than this job: all others have ended, and are recorded.
-    pub async fn only_holds(&self, id: JobId) {
-        self.shared.held.only(id).await;
     }
 
     /// Resolves when no handler runs.

@@ -368,7 +368,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             self.digest(want, jobs.len(), now);
             for job in jobs {
                 if shutdown.has_begun() || !is_ours {
-                    self.executor.give_back(want.queue, job, claimed.worker).await;
+                    self.executor.give_back(want.queue, job, claimed.worker, Duration::ZERO).await;
                 } else if job.lost_for.is_some() {
                     suspects.push((want.queue, job));
                 } else {

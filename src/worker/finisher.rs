@@ -72,7 +72,7 @@ impl Finisher {
 
     /// Records until it is closed and has recorded all. Answers with how many outcomes it could not.
     pub async fn run(mut self) -> u64 {
-        let mut batch = Vec::new();
+        let mut batch = Vec::with_capacity(MAX_BATCH);
         let closing = self.closing.clone();
         let mut look_at_parked = Instant::now();
         loop {
@@ -92,7 +92,7 @@ impl Finisher {
             if taken == 0 {
                 break;
             }
-            self.record(std::mem::take(&mut batch)).await;
+            self.record(batch.drain(..)).await;
         }
         while !self.parked.is_empty() && !self.cutoff.is_cancelled() {
             self.record_parked().await;
@@ -101,15 +101,15 @@ impl Finisher {
         self.unrecorded + self.parked.len() as u64
     }
 
-    async fn record(&mut self, ended: Vec<Ended>) {
-        let (in_doubt, mut ended): (Vec<_>, Vec<_>) =
-            ended.into_iter().partition(|ended| ended.held.completes_in_transaction());
-        if !in_doubt.is_empty() {
-            ended.extend(self.settle(in_doubt).await);
-        }
+    async fn record(&mut self, ended: impl Iterator<Item = Ended>) {
         let mut groups: HashMap<u8, Vec<Ended>> = HashMap::new();
+        let mut group = |ended: Ended| groups.entry(statement_of(&ended.outcome) as u8).or_default().push(ended);
+        let mut in_doubt = Vec::new();
         for ended in ended {
-            groups.entry(statement_of(&ended.outcome) as u8).or_default().push(ended);
+            if ended.held.completes_in_transaction() { in_doubt.push(ended) } else { group(ended) }
+        }
+        if !in_doubt.is_empty() {
+            self.settle(in_doubt).await.into_iter().for_each(group);
         }
         for (_, group) in groups {
             self.record_group(group).await;
@@ -153,7 +153,7 @@ impl Finisher {
         let (locked, free) = self.part_locked(parked).await;
         self.parked = locked;
         if !free.is_empty() {
-            self.record(free).await;
+            self.record(free.into_iter()).await;
         }
     }
 

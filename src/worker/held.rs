@@ -202,7 +202,8 @@ impl HeldJobs {
         lock(&self.jobs).values().cloned().collect()
     }
 
-    /// Resolves when no other job than this one is held. For one who waits at a time.
+    /// Resolves when no other job than this one is held: all others have ended, and are recorded. For one
+    /// who waits at a time.
     pub async fn only(&self, id: JobId) {
         while lock(&self.jobs).keys().any(|held| *held != id) {
             self.dwindled.notified().await;

@@ -27,9 +27,9 @@ const DEFERRED_AT_MOST: Duration = Duration::from_mins(10);
 /// The shortest time for which it is left to others.
 const DEFERRED_FOR: Duration = Duration::from_secs(5);
 
-/// When a job that cannot run alone now is due again. Spread, lest several meet again.
-fn deferral() -> Outcome {
-    Outcome::GivenBack { delay: DEFERRED_FOR.mul_f64(1.0 + fastrand::f64()) }
+/// For how long a job that cannot run alone now is left to others. Spread, lest several meet again.
+fn deferral() -> Duration {
+    DEFERRED_FOR.mul_f64(1.0 + fastrand::f64())
 }
 
 impl<S: Send + Sync + 'static> Executor<S> {
@@ -40,7 +40,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
         let mut suspects = suspects.into_iter();
         let first = suspects.next();
         for (queue, job) in suspects {
-            self.defer(queue, job, claimed_by).await;
+            self.give_back(queue, job, claimed_by, deferral()).await;
         }
         // Others are to be told of new jobs meanwhile.
         for queue in 0..self.lanes.count() {
@@ -48,13 +48,6 @@ impl<S: Send + Sync + 'static> Executor<S> {
         }
         if let Some((queue, job)) = first {
             self.run_alone(queue, job, claimed_by, shutdown).await;
-        }
-    }
-
-    /// Leaves a claimed job to another worker, or to this one at another time.
-    async fn defer(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
-        if let Some(ready) = self.hold(queue, job, claimed_by) {
-            self.end(ready.held, deferral()).await;
         }
     }
 
@@ -70,10 +63,10 @@ impl<S: Send + Sync + 'static> Executor<S> {
                 self.end(ready.held, Outcome::GIVEN_BACK).await;
                 return;
             }
-            alone = timeout(EMPTY_WITHIN, self.only_holds(ready.held.id)) => alone.is_ok(),
+            alone = timeout(EMPTY_WITHIN, self.shared.held.only(ready.held.id)) => alone.is_ok(),
         };
         if !is_alone && lost_for < DEFERRED_AT_MOST {
-            self.end(ready.held, deferral()).await;
+            self.end(ready.held, Outcome::GivenBack { delay: deferral() }).await;
             return;
         }
         tracing::info!(

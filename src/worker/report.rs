@@ -3,8 +3,10 @@
 use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::held::Held;
+use super::metrics::Metrics;
 use super::outcome::{FailedBy, Outcome};
 use super::shared::Shared;
+use crate::job::JobId;
 use crate::store::finish::Failure;
 
 /// Reports an outcome that is recorded, with the time at which its job is due again.
@@ -21,15 +23,7 @@ pub(super) fn report(shared: &Shared, held: &Held, outcome: &Outcome, next_run_a
         }
         Outcome::Discarded { by, failure } => {
             report_failure(shared, held, *by, failure, None);
-            metrics.discarded.increment();
-            tracing::error!(
-                job_id = held.id,
-                kind = held.kind,
-                attempt = held.attempt,
-                max_attempts = held.max_attempts,
-                error = failure.error,
-                "job discarded"
-            );
+            report_discarded(metrics, held.id, held.kind, held.attempt, held.max_attempts, &failure.error);
         }
         Outcome::Cancelled { reason } => {
             metrics.cancelled.increment();
@@ -50,6 +44,12 @@ pub(super) fn report(shared: &Shared, held: &Held, outcome: &Outcome, next_run_a
             tracing::info!(job_id = held.id, kind = held.kind, attempt = held.attempt, "job given back");
         }
     }
+}
+
+/// Reports that a job is given up for good, by its attempt or because that was lost.
+pub(super) fn report_discarded(metrics: &Metrics, id: JobId, kind: &str, attempt: i32, max_attempts: i32, error: &str) {
+    metrics.discarded.increment();
+    tracing::error!(job_id = id, kind, attempt, max_attempts, error, "job discarded");
 }
 
 fn report_failure(shared: &Shared, held: &Held, by: FailedBy, failure: &Failure, next_run_at: Option<DateTime<Utc>>) {

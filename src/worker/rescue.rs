@@ -17,6 +17,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::report::report_discarded;
 use super::shared::Shared;
 use crate::Error;
 use crate::database::within;
@@ -135,15 +136,8 @@ impl Rescuer {
             let worker_id = job.worker.map(|id| id.to_string());
             tracing::warn!(worker_id, job_id = job.id, kind = job.kind, attempt = job.attempt, "job rescued");
             if job.discarded {
-                self.shared.metrics.discarded.increment();
-                tracing::error!(
-                    job_id = job.id,
-                    kind = job.kind,
-                    attempt = job.attempt,
-                    max_attempts = job.max_attempts,
-                    error = job.error,
-                    "job discarded"
-                );
+                let metrics = &self.shared.metrics;
+                report_discarded(metrics, job.id, &job.kind, job.attempt, job.max_attempts, &job.error);
             }
         }
         if !rescued.is_empty() {
