@@ -140,6 +140,9 @@ impl<S: Send + Sync + 'static> Executor<S> {
         let outcome = if held.stop_reason().is_some() {
             // While it was ready: nobody wants it any more, or it belongs to another worker.
             Outcome::Cancelled { reason: None }
+        } else if !self.shared.lease.is_fresh() {
+            // The worker was frozen while it was ready: it may belong to another by now.
+            Outcome::GIVEN_BACK
         } else {
             let context = Context {
                 held: Arc::clone(&held),

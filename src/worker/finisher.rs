@@ -304,6 +304,13 @@ impl Finisher {
                 None if repeated => report(&self.shared, held, outcome, None),
                 // Its transaction was still to be committed when it was looked at.
                 None if held.completes_in_transaction() => report(&self.shared, held, &Outcome::Completed, None),
+                None if matches!(outcome, Outcome::GivenBack { .. }) => {
+                    tracing::info!(
+                        job_id = held.id,
+                        kind = held.kind,
+                        "a job to be given back is another worker's already"
+                    );
+                }
                 None => {
                     self.shared.metrics.stale.increment();
                     tracing::warn!(

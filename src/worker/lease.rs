@@ -19,8 +19,15 @@ use crate::store::session::Session;
 use crate::store::worker::{self as store, Registration};
 use crate::{Database, Error};
 
+/// By how much others are ahead of the end of a lease, so that they have noticed by then.
+const MARGIN: Duration = Duration::from_secs(1);
 /// The longest a heartbeat may take.
 const BEAT_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// How long after its last heartbeat a worker is given up.
+pub(super) fn given_up_after(lease: Duration) -> Duration {
+    lease.saturating_sub(MARGIN.min(lease / 4))
+}
 
 /// Who this worker is at present.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,7 +86,7 @@ impl Lease {
 
     /// Whether it was renewed recently enough that nobody has given this worker up.
     pub fn is_fresh(&self) -> bool {
-        self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < self.duration
+        self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < given_up_after(self.duration)
     }
 
     /// Whether the session lock is held; told to the others with a heartbeat at once.
@@ -103,8 +110,9 @@ impl Lease {
         self.beat_wanted.notify_one();
     }
 
-    fn renewed(&self) {
-        *self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner) = Instant::now();
+    /// By a statement that was sent then: of its answer nobody knows how long it was on its way.
+    fn renewed(&self, sent_at: Instant) {
+        *self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner) = sent_at;
     }
 }
 
@@ -121,8 +129,9 @@ pub(super) async fn register(shared: &Shared) -> Result<(), Error> {
         version: env!("CARGO_PKG_VERSION"),
         queues: &queues,
     };
+    let sent_at = Instant::now();
     within(BEAT_TIMEOUT, store::register(&shared.database, &registration)).await?;
-    shared.lease.renewed();
+    shared.lease.renewed(sent_at);
     Ok(())
 }
 
@@ -163,6 +172,7 @@ async fn beat(shared: &Shared, session: &mut Option<Session>) -> Result<bool, Er
     let lease = &shared.lease;
     let ping = lease.pings.fetch_add(1, Ordering::AcqRel) + 1;
     let holds_lock = lease.holds_lock();
+    let sent_at = Instant::now();
     let kept = session.take();
     let (open, stands) = within(BEAT_TIMEOUT, async {
         let open = match kept {
@@ -175,7 +185,7 @@ async fn beat(shared: &Shared, session: &mut Option<Session>) -> Result<bool, Er
     .await?;
     *session = Some(open);
     if stands {
-        lease.renewed();
+        lease.renewed(sent_at);
         lease.sent.send_replace(ping);
     }
     Ok(stands)

@@ -3,8 +3,9 @@
 //! A worker is dead when, without a heartbeat in between,
 //! - its session lock was free on two looks at least a second apart, while the server on which it
 //!   took the lock still runs; or
-//! - its heartbeat has not moved for its lease, as seen by this worker over a time in which it
-//!   could reach the database throughout: after an outage everybody's time starts afresh.
+//! - its heartbeat has not moved for its lease (less the time of two looks), as seen by this worker
+//!   over a time in which it could reach the database throughout: after an outage everybody's time
+//!   starts afresh.
 //!
 //! The row of the lease is deleted only if no heartbeat came since it was looked at, and with it,
 //! in the same statement, its jobs return. Doing that twice is safe.
@@ -17,6 +18,7 @@ use chrono::{DateTime, Utc};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use super::lease::given_up_after;
 use super::report::report_discarded;
 use super::shared::Shared;
 use crate::Error;
@@ -117,7 +119,8 @@ impl Rescuer {
             self.shared.standings.check_covers();
         }
         watched.lock_free_since = if peer.lock_is_free { watched.lock_free_since.or(Some(now)) } else { None };
-        watched.lock_free_since.is_some_and(|since| now - since >= FREE_FOR) || now - watched.since >= lease
+        watched.lock_free_since.is_some_and(|since| now - since >= FREE_FOR)
+            || now - watched.since >= given_up_after(lease)
     }
 
     async fn rescue(&self, peer: &Peer) -> Result<(), Error> {
