@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use postrider::Error;
 use postrider::database::MigrationSet::{App, Queue};
 use support::database::TestDatabase;
+use support::wait::until;
 
 async fn count(database: &TestDatabase, statement: &str) -> i64 {
     database.connect().await.query_one(statement, &[]).await.expect(statement).get(0)
@@ -108,6 +109,37 @@ async fn a_migrator_behind_a_lock_gives_up_after_five_seconds_and_says_why() {
     // Nothing is left of the attempt: not the migrators' lock either.
     transaction.rollback().await.expect("rollback");
     database.database.migrate(Queue).await.expect("migrate");
+}
+
+#[tokio::test]
+async fn a_migration_behind_a_reader_of_jobs_gives_up_and_those_behind_it_go_on() {
+    let database = TestDatabase::new().await;
+    // As before schema 3, which adds a column.
+    let admin = database.connect().await;
+    let older = "ALTER TABLE postrider.job DROP COLUMN lone_losses;
+                 DROP FUNCTION postrider.check_job;
+                 DELETE FROM postrider_queue_migrations WHERE version > 2";
+    admin.batch_execute(older).await.expect("an older schema");
+    let mut other = database.connect().await;
+    let reader = other.transaction().await.expect("begin");
+    reader.batch_execute("SELECT FROM postrider.job").await.expect("read");
+
+    let migrating = tokio::spawn({
+        let database = database.database.clone();
+        async move { database.migrate(Queue).await }
+    });
+    let waiting = "SELECT count(*) FROM pg_locks WHERE relation = 'postrider.job'::regclass AND NOT granted";
+    until("the migration waits for its lock", Duration::from_secs(10), async || {
+        (count(&database, waiting).await == 1).then_some(())
+    })
+    .await;
+    // In the queue of the lock it is behind the migration.
+    admin.batch_execute("SELECT postrider.enqueue('k')").await.expect("enqueue");
+    let error = migrating.await.expect("no panic").expect_err("locked out").to_string();
+    assert!(error.contains("V3__nothing_lost") && error.contains("55P03"), "{error}");
+
+    reader.rollback().await.expect("rollback");
+    assert_eq!(database.database.migrate(Queue).await.expect("migrate")[0], "V3__nothing_lost");
 }
 
 #[tokio::test]

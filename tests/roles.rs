@@ -6,7 +6,7 @@ mod support;
 use std::time::Duration;
 
 use postrider::database::MigrationSet;
-use postrider::{Database, Error, JobError, State, copy, enqueue, enqueue_many, operate};
+use postrider::{Args, Database, Error, JobError, NewJob, State, copy, enqueue, enqueue_many, operate};
 use serde_json::json;
 use support::command::{run, worker as worker_command};
 use support::database::TestDatabase;
@@ -106,6 +106,25 @@ async fn a_role_that_enqueues_adds_jobs_by_sql_with_every_option_and_wakes_worke
     assert_eq!(db.count("postrider.jobs").await, 2);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_role_that_enqueues_adds_jobs_by_the_rust_client_within_its_limits() {
+    let db = with_roles().await;
+    let admin = db.connect().await;
+    let mut producer = Login::new(&db, ENQUEUE).await.connect().await;
+    let once = enqueue(&producer, &task("one")).unique_key("once").await.unwrap();
+    assert_eq!(enqueue(&producer, &task("one")).unique_key("once").await.unwrap(), once);
+    let tx = producer.transaction().await.unwrap();
+    enqueue(&tx, &task("two")).queue("other").run_in(Duration::from_hours(1)).await.unwrap();
+    enqueue_many(&tx, &tasks(3)).await.unwrap();
+    tx.commit().await.unwrap();
+    assert_eq!(number(&admin, "SELECT count(*) FROM postrider.jobs").await, 5);
+    // What the client takes, the server takes, though it prints it longer.
+    let args = Args::of(&vec![1_u8; 1024 * 1024 / 2 - 1]).unwrap();
+    let largest = NewJob::new("task", args).unwrap();
+    enqueue_many(&producer, &[largest]).await.unwrap();
+    assert!(number(&admin, "SELECT max(octet_length(args::text))::bigint FROM postrider.job").await > 1_500_000);
+}
+
 #[tokio::test]
 async fn a_role_that_enqueues_can_do_nothing_else() {
     let db = with_roles().await;
@@ -134,8 +153,6 @@ async fn a_role_that_enqueues_can_do_nothing_else() {
             "INSERT INTO postrider.periodic VALUES ('k', 'every 1s', now(), now())",
             "COPY postrider.job TO STDOUT",
             "COPY postrider.job (kind) FROM STDIN",
-            "SELECT postrider.add_job('a b', NULL, 'a b', NULL, NULL, NULL, NULL)",
-            "SELECT postrider.enqueue_many('{k}', '{1}', '{q}', '{1}', '{now}', '{1}', NULL)",
             "SELECT postrider.make_history_partition('2000-01-01')",
             "SELECT postrider.announce('default', now())",
             "SELECT postrider.announce_return('default', now())",
@@ -147,7 +164,7 @@ async fn a_role_that_enqueues_can_do_nothing_else() {
         ],
     )
     .await;
-    // What enqueue checks holds for this role too.
+    // What is checked holds for this role too, also where the client is relied on otherwise.
     for (call, code) in [
         ("SELECT postrider.enqueue('no name!')", SqlState::CHECK_VIOLATION),
         ("SELECT postrider.enqueue('k', queue => E'a\\nb')", SqlState::CHECK_VIOLATION),
@@ -156,12 +173,26 @@ async fn a_role_that_enqueues_can_do_nothing_else() {
             "SELECT postrider.enqueue('k', '[1e131071, 1e131071, 1e131071, 1e131071, 1e131071, 1e131071, 1e131071, 1e131071]')",
             SqlState::PROGRAM_LIMIT_EXCEEDED,
         ),
+        ("SELECT postrider.add_job('a b', NULL, 'q', 2, NULL, 1, NULL)", SqlState::CHECK_VIOLATION),
+        ("SELECT postrider.add_job('k', NULL, 'a b', 2, NULL, 1, NULL)", SqlState::CHECK_VIOLATION),
+        ("SELECT postrider.add_job('k', NULL, 'q', 9, NULL, 1, NULL)", SqlState::CHECK_VIOLATION),
+        ("SELECT postrider.add_job('k', NULL, 'q', 2, NULL, 0, NULL)", SqlState::CHECK_VIOLATION),
+        (
+            "SELECT postrider.add_job('k', to_jsonb(array_fill('1e131071'::numeric, '{17}')), 'q', 2, NULL, 1, NULL)",
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+        ),
+        (
+            "SELECT postrider.enqueue_many('{k,a b}', '{1,1}', '{q,q}', '{1,1}', '{now,now}', '{1,1}', NULL)",
+            SqlState::CHECK_VIOLATION,
+        ),
+        (
+            "SELECT postrider.enqueue_many('{k}', ARRAY[to_jsonb(array_fill('1e131071'::numeric, '{17}'))], '{q}', '{1}',
+                                           '{now}', '{1}', '{key}')",
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+        ),
     ] {
         assert_eq!(client.batch_execute(call).await.unwrap_err().code(), Some(&code), "{call}");
     }
-    // The Rust client uses functions that check less: they are not for this role, and it says so.
-    assert!(is_refused(enqueue(&client, &task("")).await));
-    assert!(is_refused(enqueue_many(&client, &tasks(2)).await));
     assert!(is_refused(operate::pause(&client, "default").await));
     let tx = client.transaction().await.unwrap();
     assert!(is_refused(copy(&tx, tasks(2).into_iter().map(Ok)).await));
@@ -180,7 +211,7 @@ async fn no_search_path_of_a_caller_leads_a_privileged_function_astray() {
     assert_eq!(
         number(&admin, "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'postrider'::regnamespace")
             .await,
-        2
+        4
     );
     let login = Login::new(&db, ENQUEUE).await;
     let client = login.connect().await;
@@ -192,11 +223,12 @@ async fn no_search_path_of_a_caller_leads_a_privileged_function_astray() {
                  AS $$ BEGIN RAISE EXCEPTION 'hijacked as %', current_user; END $$;
              CREATE TEMP TABLE job (id bigint, kind text);
              SET search_path = pg_temp, pg_catalog;
-             SELECT postrider.enqueue('k', '{}', 'default', 2, NULL, 25, 'key')",
+             SELECT postrider.enqueue('k', '{}', 'default', 2, NULL, 25, 'key');
+             SELECT postrider.add_job('k', '{}', 'default', 2, NULL, 25, 'other')",
         )
         .await
         .unwrap();
-    assert_eq!(db.count("postrider.job").await, 1);
+    assert_eq!(db.count("postrider.job").await, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,8 +27,9 @@ pub fn print(verdict: &Verdict, seed: u64, seconds: f64) {
         line(&format!("run again by: {fault}"), count.to_string());
     }
     line("runs of given up workers that overlap", verdict.overlaps.to_string());
-    line("kill -9 to rerun", spread(&verdict.delays));
-    line("the same, no other fault near", spread(&verdict.clean_delays));
+    line("kill -9 to rerun", spread_of(&verdict.delays, "jobs"));
+    line("the same, no other fault near", spread_of(&verdict.clean_delays, "jobs"));
+    line("end of an outage to work again", spread_of(&verdict.recoveries, "workers"));
     let memory: Vec<String> = verdict.memory_kib.iter().map(|kib| format!("{} MiB", kib / 1024)).collect();
     line("memory of workers", memory.join(", "));
     line("breaches", verdict.breaches.len().to_string());
@@ -42,8 +43,8 @@ pub fn print(verdict: &Verdict, seed: u64, seconds: f64) {
 }
 
 /// Median and longest of what is sorted.
-fn spread(delays: &[Duration]) -> String {
+fn spread_of(delays: &[Duration], what: &str) -> String {
     let Some(longest) = delays.last() else { return "none".to_owned() };
     let median = delays[delays.len() / 2];
-    format!("p50 {:.2} s, max {:.2} s, of {} jobs", median.as_secs_f64(), longest.as_secs_f64(), delays.len())
+    format!("p50 {:.2} s, max {:.2} s, of {} {what}", median.as_secs_f64(), longest.as_secs_f64(), delays.len())
 }

@@ -1,6 +1,6 @@
 //! What a run has shown: the ledger held against the queue, and what was left behind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
 use postrider::{JobId, operate};
@@ -40,6 +40,8 @@ pub struct Verdict {
     /// From a kill to the rerun of what ran: where nothing else interfered, and in all cases.
     pub clean_delays: Vec<Duration>,
     pub delays: Vec<Duration>,
+    /// From the end of each outage of the database to the next job that each worker begins.
+    pub recoveries: Vec<Duration>,
     pub drained_in: Duration,
     pub memory_kib: Vec<u64>,
     pub skewed_clock: bool,
@@ -68,6 +70,7 @@ impl Verdict {
         verdict.judge_jobs(&scene.enqueued.all(), &finished(&admin).await, &by_key);
         verdict.judge_runs(&by_key);
         verdict.time_reruns(&runs, &by_key);
+        verdict.time_recoveries(&runs);
         verdict
     }
 
@@ -271,6 +274,20 @@ impl Verdict {
         }
         self.delays.sort();
         self.clean_delays.sort();
+    }
+
+    /// Of the workers that were at work in the last second before it.
+    fn time_recoveries(&mut self, runs: &[Run]) {
+        for outage in self.injected.iter().filter(|injected| injected.fault.is_a_crash()) {
+            let shortly_before = outage.from - micros(Duration::from_secs(1))..outage.from;
+            let at_work: BTreeSet<&str> =
+                runs.iter().filter(|run| shortly_before.contains(&run.start)).map(|run| &*run.process).collect();
+            self.recoveries.extend(at_work.into_iter().filter_map(|process| {
+                let next = runs.iter().find(|run| run.process == process && run.start > outage.to)?;
+                Some(Duration::from_micros((next.start - outage.to).unsigned_abs()))
+            }));
+        }
+        self.recoveries.sort();
     }
 }
 
