@@ -107,6 +107,11 @@ impl Error {
         self.sqlstate() == Some("55P03")
     }
 
+    /// Whether the database ended the statement because it took too long, or somebody did.
+    pub(crate) fn is_cut_short(&self) -> bool {
+        self.sqlstate() == Some("57014")
+    }
+
     /// The SQLSTATE, where Postgres gave one.
     pub(crate) fn sqlstate(&self) -> Option<&str> {
         match self {

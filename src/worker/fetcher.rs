@@ -6,7 +6,7 @@
 //! Promises: one claim in flight, with no pause while there is more to claim than there are slots; a
 //! wake-up during a claim leads to another; a job claimed ahead is started or given back within half
 //! a second; a claim that fails or hangs loses no job, since jobs that it may have claimed unseen
-//! are given back.
+//! are given back; one that took the database too long is followed by a smaller one.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,9 +18,11 @@ use super::appetite::{Advice, Appetite, Meal};
 use super::bounds::Start;
 use super::database_clock::DatabaseClock;
 use super::executor::Executor;
+use super::portion::Portion;
 use super::prefetch::Prefetch;
 use super::shared::Shared;
 use super::standing::Standing;
+use super::unseen::Unseen;
 use crate::Error;
 use crate::database::{Reconnect, within};
 use crate::store::claim::{self, Claimed, ClaimedJob, Places, Wish};
@@ -28,11 +30,7 @@ use crate::store::session::Session;
 
 /// The server gives a claim up after 5 s, so that no answer after a little longer means that the
 /// connection is dead.
-const CLAIM_TIMEOUT: Duration = Duration::from_secs(7);
-/// For how long after a claim without an answer its jobs may turn up as claimed.
-const UNSEEN_FOR: Duration = Duration::from_secs(10);
-/// How often to look for them meanwhile.
-const UNSEEN_LOOK: Duration = Duration::from_secs(2);
+pub(super) const CLAIM_TIMEOUT: Duration = Duration::from_secs(7);
 /// The longest sleep while the lease has run out.
 const LEASE_WAIT: Duration = Duration::from_millis(100);
 
@@ -51,13 +49,13 @@ pub(super) struct Fetcher<S> {
     shared: Arc<Shared>,
     executor: Arc<Executor<S>>,
     queues: Vec<Queue>,
+    portion: Portion,
     session: Option<Session>,
     reconnect: Reconnect,
     clock: Option<DatabaseClock>,
     /// When to look at all queues without having been woken.
     next_look: Instant,
-    /// Until when a claim without an answer may still take effect, and when to look next.
-    unseen: Option<(Instant, Instant)>,
+    unseen: Unseen,
 }
 
 /// What the fetcher knows of one queue.
@@ -97,11 +95,12 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             queues: (0..shared.settings.queues.len()).map(queue).collect(),
             shared,
             executor,
+            portion: Portion::new(MAX_CLAIM),
             session: None,
             reconnect: Reconnect::default(),
             clock: None,
             next_look: now,
-            unseen: None,
+            unseen: Unseen::default(),
         }
     }
 
@@ -112,15 +111,10 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             self.shared.standings.leave(queue);
             self.executor.give_back_ready(queue).await;
         }
-        if self.unseen.is_none() {
-            return true;
+        if !self.unseen.is_nothing() {
+            self.unseen.settle(&self.shared).await;
         }
-        // What has taken effect by now goes back at once. What may still do so does not, so the
-        // answer remains no.
-        if let Err(error) = self.settle().await {
-            tracing::warn!(%error, "jobs of a claim without an answer could not be given back");
-        }
-        false
+        self.unseen.is_nothing()
     }
 
     async fn fetch(&mut self, shutdown: &Shutdown) {
@@ -232,7 +226,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 self.executor.lanes.refill_at(number, low.saturating_sub(1));
                 continue;
             }
-            let limit = (occupancy.free + ahead.saturating_sub(occupancy.ready)).min(MAX_CLAIM);
+            let limit = (occupancy.free + ahead.saturating_sub(occupancy.ready)).min(self.portion.most());
             if limit == 0 {
                 self.executor.lanes.refill_at(number, 0);
                 continue;
@@ -270,7 +264,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             Some(session) if !session.is_closed() => session,
             _ => within(CLAIM_TIMEOUT, claim::open_session(&self.shared.database, self.shared.is_direct())).await?,
         };
-        self.give_back_unseen(&session).await;
+        self.unseen.look(&self.shared, &session).await;
         let wish = |want: &Want| Wish {
             queue: &self.shared.settings.queues[want.queue].name,
             limit: want.limit,
@@ -284,12 +278,16 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             Ok(claimed) => {
                 self.session = Some(session);
                 self.reconnect.reset();
+                self.portion.was_managed();
                 self.note_cost(wants, claimed.jobs.len(), began.elapsed());
                 Ok(claimed)
             }
             Err(error) => {
+                if error.is_cut_short() {
+                    self.portion.was_too_much(wants.iter().map(|want| want.limit).max().unwrap_or(0));
+                }
                 if error.leaves_doubt() {
-                    self.unseen = Some((began + UNSEEN_FOR, began));
+                    self.unseen.may_come_from(began);
                 }
                 Err(error)
             }
@@ -306,41 +304,6 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         }
     }
 
-    /// After a claim without an answer: the database may hold jobs for this worker that it never
-    /// saw. It reads the whole table; where that takes too long it is tried again beside the claims,
-    /// which go on.
-    async fn give_back_unseen(&mut self, session: &Session) {
-        let Some((until, next)) = self.unseen else { return };
-        if Instant::now() < next {
-            return;
-        }
-        let held = self.shared.held.ids();
-        let given_back = claim::give_back_unheld(session, self.shared.lease.worker_id(), &held);
-        let is_over = match within(CLAIM_TIMEOUT, given_back).await {
-            Ok(count) => {
-                if count > 0 {
-                    tracing::warn!(count, "gave back jobs whose claim was never answered");
-                }
-                Instant::now() >= until
-            }
-            Err(error) => {
-                tracing::warn!(%error, "jobs of a claim without an answer could not be given back; trying again");
-                false
-            }
-        };
-        self.unseen = (!is_over).then(|| (until, Instant::now() + UNSEEN_LOOK));
-    }
-
-    /// As [`Self::give_back_unseen`], on a new connection.
-    async fn settle(&mut self) -> Result<(), Error> {
-        let settled = async {
-            let session = claim::open_session(&self.shared.database, self.shared.is_direct()).await?;
-            claim::give_back_unheld(&session, self.shared.lease.worker_id(), &self.shared.held.ids()).await
-        };
-        within(CLAIM_TIMEOUT, settled).await?;
-        Ok(())
-    }
-
     /// Starts what was claimed and decides when to claim next.
     async fn accept(&mut self, wants: &[Want], claimed: Claimed, shutdown: &Shutdown) {
         let now = Instant::now();
@@ -351,9 +314,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 self.next_look = self.next_look.min(now + ahead);
             }
         }
-        if let Some((_, next)) = self.unseen {
-            self.next_look = self.next_look.min(next);
-        }
+        self.next_look = self.unseen.next_look().map_or(self.next_look, |next| next.min(self.next_look));
         let mut given: Vec<Vec<ClaimedJob>> = wants.iter().map(|_| Vec::new()).collect();
         for job in claimed.jobs {
             if let Some(given) = given.get_mut(job.wish) {

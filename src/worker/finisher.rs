@@ -2,8 +2,8 @@
 //! gathers. An idle worker writes a single outcome at once.
 //!
 //! Promises: each outcome is written only if its fence still holds; a passing fault of the
-//! database is retried for as long as the worker lives; one outcome that the database will not
-//! take is singled out, and the others go through.
+//! database is retried for as long as the worker lives; a batch that takes the database too long is
+//! written in parts; one outcome that it will not take is singled out, and the others go through.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::attempt::uncommitted;
 use super::outcome::{Ended, FailedBy, Outcome};
+use super::portion::Portion;
 use super::record::{self, Recorded, statement_of};
 use super::report::report;
 use super::shared::Shared;
@@ -40,6 +41,7 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(12);
 pub(super) struct Finisher {
     shared: Arc<Shared>,
     waiting: mpsc::Receiver<Ended>,
+    portion: Portion,
     session: Option<Session>,
     reconnect: Reconnect,
     closing: CancellationToken,
@@ -61,6 +63,7 @@ impl Finisher {
         Self {
             shared,
             waiting,
+            portion: Portion::new(MAX_BATCH),
             session: None,
             reconnect: Reconnect::default(),
             closing,
@@ -83,7 +86,7 @@ impl Finisher {
                     look_at_parked = Instant::now() + PARKED_FOR;
                     continue;
                 }
-                taken = self.waiting.recv_many(&mut batch, MAX_BATCH), if self.parked.len() < MAX_PARKED => taken,
+                taken = self.waiting.recv_many(&mut batch, self.portion.most()), if self.parked.len() < MAX_PARKED => taken,
                 () = closing.cancelled(), if !self.waiting.is_closed() => {
                     self.waiting.close();
                     continue;
@@ -207,6 +210,7 @@ impl Finisher {
             let error = match self.write(part).await {
                 Ok(recorded) => {
                     self.reconnect.reset();
+                    self.portion.was_managed();
                     self.conclude(part, &recorded, repeated);
                     return Ok(());
                 }
@@ -216,6 +220,10 @@ impl Finisher {
                 self.make_partitions().await;
                 made_partitions = true;
                 continue;
+            }
+            if error.is_cut_short() && part.len() > 1 && !repeated {
+                self.portion.was_too_much(part.len());
+                return Err(error);
             }
             if !error.is_passing() || (error.is_locked_out() && !repeated) {
                 return Err(error);
