@@ -12,7 +12,7 @@ use support::command;
 use support::database::TestDatabase;
 use support::process::Process;
 use support::proxy::Proxy;
-use support::rows::{job, job_becomes, workers_listen};
+use support::rows::{job, job_becomes, number_becomes, workers_listen};
 use tokio_postgres::Client;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -67,4 +67,24 @@ async fn a_silent_listener_is_noticed_within_15_s_and_nothing_waits_for_it() {
     job_becomes(&client, heard, State::Completed).await;
     operate::resume(&client, "paused").await.unwrap();
     job_becomes(&client, paused, State::Completed).await;
+}
+
+// CONFORMANCE 28
+#[tokio::test]
+async fn a_listener_cut_off_on_both_sides_is_restored_although_the_server_keeps_its_former_session() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let proxy = Proxy::new(&db).await;
+    let worker = Process::spawn(&mut command::worker(&proxy.url, ["run", "--poll-interval", "1h"]));
+    worker.wait_for_event("worker ready", SOON).await;
+    workers_listen(&client, 1).await;
+    proxy.fall_silent("listen");
+    worker.wait_for_event("listener lost", SOON).await;
+    worker.wait_for_event("listener restored", SOON).await;
+    let sessions = "SELECT count(*) FROM pg_stat_activity
+                    WHERE datname = current_database() AND application_name = 'postrider listen'";
+    number_becomes(&client, sessions, 1).await;
+    workers_listen(&client, 1).await;
+    let heard = add(&client, "default", &json!({})).await;
+    job_becomes(&client, heard, State::Completed).await;
 }

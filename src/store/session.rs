@@ -10,6 +10,7 @@ use std::sync::{Mutex, PoisonError};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
+use super::sql;
 use crate::{Database, Error};
 
 pub(crate) struct Session {
@@ -29,6 +30,7 @@ impl Session {
         // statements in flight report it.
         tokio::spawn(connection);
         if direct {
+            Self::keep_alive(&client).await?;
             client.batch_execute(settings).await?;
         }
         Ok(Self { client, direct, prepared: Mutex::default() })
@@ -41,6 +43,11 @@ impl Session {
         let statement = self.statement(sql, params).await?;
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
         Ok(self.client.query(&statement, &values).await?)
+    }
+
+    /// Has the server notice if a direct connection is cut off.
+    pub async fn keep_alive(client: &Client) -> Result<(), Error> {
+        Ok(client.batch_execute(sql!("session_keepalives")).await?)
     }
 
     /// Whether the connection has broken.

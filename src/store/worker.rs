@@ -109,6 +109,11 @@ pub(crate) async fn try_life_lock(client: &Client, lock_key: i64) -> Result<bool
     Ok(client.query_typed_one(sql!("try_life_lock"), &[(&lock_key, Type::INT8)]).await?.try_get(0)?)
 }
 
+/// Ends a former session of this worker that still holds its life lock, and tells whether there was one.
+pub(crate) async fn end_former_session(client: &Client, lock_key: i64) -> Result<bool, Error> {
+    Ok(!client.query_typed(sql!("end_former_session"), &[(&lock_key, Type::INT8)]).await?.is_empty())
+}
+
 pub(crate) async fn look_at_peers(database: &Database, worker: Uuid) -> Result<Vec<Peer>, Error> {
     let rows =
         database.client_at_once("rescue").await?.query_typed(sql!("look_at_peers"), &[(&worker, Type::UUID)]).await?;

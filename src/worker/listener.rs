@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use futures_util::future::poll_fn;
 use tokio::sync::{oneshot, watch};
-use tokio::time::{Instant, sleep, sleep_until, timeout, timeout_at};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 use tokio_postgres::{AsyncMessage, Client, Connection, Socket};
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,7 @@ use crate::Error;
 use crate::database::{Reconnect, Stream, within};
 use crate::store::idle_lock::{release_idle_lock, try_idle_lock};
 use crate::store::notification::{CHANNEL, Notification};
+use crate::store::session::Session;
 use crate::store::worker as store;
 
 /// How long a heartbeat may take to be heard.
@@ -132,6 +133,7 @@ impl Listener {
             if !self.hears(&heard, &mut pongs).await {
                 return Ok(false);
             }
+            Session::keep_alive(&client).await?;
             self.take_life_lock(&client, me).await?;
             if self.shared.settings.listen {
                 store::listen_wake(&client).await?;
@@ -282,16 +284,18 @@ impl Listener {
     }
 
     async fn take_life_lock(&self, client: &Client, me: Identity) -> Result<(), Error> {
-        let deadline = Instant::now() + LOCK_WITHIN;
-        loop {
-            let taken = timeout_at(deadline, store::try_life_lock(client, me.lock_key)).await;
-            match taken {
-                Ok(Ok(true)) => return Ok(()),
-                Ok(Ok(false)) if Instant::now() < deadline => sleep(LOCK_RETRY).await,
-                Ok(Err(error)) => return Err(error),
-                _ => return Err(Error::Connect("the worker's session lock is held by another session".to_owned())),
+        let taking = async {
+            while !store::try_life_lock(client, me.lock_key).await? {
+                // Where both sides were cut off from each other, the server knows nothing of it.
+                if store::end_former_session(client, me.lock_key).await? {
+                    tracing::info!("ended the former session of this worker, which was cut off");
+                }
+                sleep(LOCK_RETRY).await;
             }
-        }
+            Ok(())
+        };
+        let held = || Error::Connect("the worker's session lock is held by another session".to_owned());
+        timeout(LOCK_WITHIN, taking).await.unwrap_or_else(|_| Err(held()))
     }
 }
 

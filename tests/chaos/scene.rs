@@ -143,7 +143,9 @@ impl Scene {
                 if fault == Fault::CutConnections {
                     self.proxy.cut_all();
                 } else {
-                    self.proxy.half_open();
+                    // Those of the last time, lest they take all slots.
+                    self.proxy.end_silent();
+                    self.proxy.all_fall_silent();
                 }
                 let process = Some(self.fleet.name(PROXIED_SEAT));
                 self.note(Injected { fault, process, from, to: ledger::now() });
@@ -169,6 +171,7 @@ impl Scene {
     pub async fn heal(&self) {
         let lasting = std::mem::take(&mut *self.lasting.lock().unwrap());
         lasting.join_all().await;
+        self.proxy.end_silent();
     }
 
     fn note(&self, injected: Injected) {

@@ -30,6 +30,8 @@ struct Link {
     /// What the client said in its startup message: everything up to the first answer.
     greeting: Mutex<Vec<u8>>,
     swallow: AtomicBool,
+    /// Neither side hears of the other any more, not even that it has gone.
+    is_silent: AtomicBool,
     swallowed: AtomicU64,
     /// How many packets the client has sent: one for each round trip of an idle worker.
     sent: AtomicU64,
@@ -38,6 +40,11 @@ struct Link {
 }
 
 impl Link {
+    fn fall_silent(&self) {
+        self.swallow.store(true, Ordering::Release);
+        self.is_silent.store(true, Ordering::Release);
+    }
+
     fn is_for(&self, purpose: &str) -> bool {
         let name = format!("application_name\0postrider {purpose}\0");
         self.greeting.lock().unwrap().windows(name.len()).any(|window| window == name.as_bytes())
@@ -88,10 +95,27 @@ impl Proxy {
         }
     }
 
-    /// As [`Self::swallow_answers`], all present connections: they are half-open.
-    pub fn half_open(&self) {
+    /// From now on neither side of the present connections for `purpose` hears of the other, not even of
+    /// its end, until [`Self::end_silent`].
+    pub fn fall_silent(&self, purpose: &str) {
+        let links = self.of(purpose);
+        assert!(!links.is_empty(), "no connection for {purpose}");
+        for link in links {
+            link.fall_silent();
+        }
+    }
+
+    /// As [`Self::fall_silent`], all present connections.
+    pub fn all_fall_silent(&self) {
         for link in self.links.lock().unwrap().iter() {
-            link.swallow.store(true, Ordering::Release);
+            link.fall_silent();
+        }
+    }
+
+    /// Closes the connections that have fallen silent, as a system does in the end.
+    pub fn end_silent(&self) {
+        for link in self.links.lock().unwrap().iter().filter(|link| link.is_silent.load(Ordering::Acquire)) {
+            link.cut.cancel();
         }
     }
 
@@ -179,9 +203,12 @@ async fn pass(client: TcpStream, server: String, link: Arc<Link>, doomed: Doomed
                     return;
                 }
             }
-            if to_server.write_all(&buffer[..count]).await.is_err() {
+            if !link.is_silent.load(Ordering::Acquire) && to_server.write_all(&buffer[..count]).await.is_err() {
                 return;
             }
+        }
+        if link.is_silent.load(Ordering::Acquire) {
+            link.cut.cancelled().await;
         }
     };
     let answering = async {
@@ -196,6 +223,9 @@ async fn pass(client: TcpStream, server: String, link: Arc<Link>, doomed: Doomed
             } else if to_client.write_all(&buffer[..count]).await.is_err() {
                 return;
             }
+        }
+        if link.is_silent.load(Ordering::Acquire) {
+            link.cut.cancelled().await;
         }
     };
     tokio::select! {
