@@ -262,8 +262,7 @@ impl Verdict {
             let alone = self.injected.iter().all(|other| {
                 (other.from == killed && other.process.as_ref() == Some(&run.process))
                     || other.from > rerun.start
-                    || other.to + micros(if other.fault.is_a_crash() { other.aftermath() } else { Duration::ZERO })
-                        < killed
+                    || other.to + micros(other.delays_rescue()) < killed
             });
             if alone {
                 self.clean_delays.push(delay);
@@ -300,6 +299,16 @@ impl Injected {
             Fault::HalfOpenConnections => LEASE + Duration::from_secs(15),
             // Reconnecting takes some tries.
             _ => LEASE + Duration::from_secs(5),
+        }
+    }
+
+    /// For how long after its end a kill may be noticed late: the others are not connected again, or
+    /// the worker has no life lock yet and its lease alone can tell.
+    fn delays_rescue(&self) -> Duration {
+        match self.fault {
+            Fault::HalfOpenConnections => self.aftermath(),
+            crash if crash.is_a_crash() => self.aftermath(),
+            _ => Duration::ZERO,
         }
     }
 
