@@ -42,8 +42,7 @@ pub(crate) struct Retried<'f> {
 }
 
 pub(crate) async fn open_session(database: &Database, direct: bool) -> Result<Session, Error> {
-    // Rare, and not to make every statement's future as large as this one.
-    Box::pin(Session::open(database, "finish", direct, sql!("finish_session"))).await
+    Session::open(database, "finish", direct, sql!("finish_session")).await
 }
 
 /// Moves jobs to history. Answers with those whose fence held.

@@ -19,6 +19,8 @@ pub(crate) struct Session {
     prepared: Mutex<HashMap<&'static str, Statement>>,
 }
 
+const KEEPALIVES: &str = sql!("session_keepalives");
+
 /// A statement's parameters, each with its type.
 pub(crate) type Params<'p> = &'p [(&'p (dyn ToSql + Sync), Type)];
 
@@ -30,8 +32,7 @@ impl Session {
         // statements in flight report it.
         tokio::spawn(connection);
         if direct {
-            Self::keep_alive(&client).await?;
-            client.batch_execute(settings).await?;
+            client.batch_execute(&[KEEPALIVES, settings].concat()).await?;
         }
         Ok(Self { client, direct, prepared: Mutex::default() })
     }
@@ -47,7 +48,7 @@ impl Session {
 
     /// Has the server notice if a direct connection is cut off.
     pub async fn keep_alive(client: &Client) -> Result<(), Error> {
-        Ok(client.batch_execute(sql!("session_keepalives")).await?)
+        Ok(client.batch_execute(KEEPALIVES).await?)
     }
 
     /// Whether the connection has broken.

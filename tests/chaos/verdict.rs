@@ -262,13 +262,20 @@ impl Verdict {
             let alone = self.injected.iter().all(|other| {
                 (other.from == killed && other.process.as_ref() == Some(&run.process))
                     || other.from > rerun.start
-                    || other.to + micros(other.delays_rescue()) < killed
+                    || other.to + micros(if other.fault.is_a_crash() { other.aftermath() } else { Duration::ZERO })
+                        < killed
             });
-            if alone {
+            if alone && delay > LONGEST_RERUN {
+                self.breach(format!("{} ran again {delay:?} after the kill of {}", run.key, run.process));
+            }
+            // One that was cut off a moment before has no life lock yet: its lease alone can tell.
+            let was_cut_off = self.injected.iter().any(|other| {
+                other.fault == Fault::HalfOpenConnections
+                    && other.process.as_ref() == Some(&run.process)
+                    && (other.from..=other.to + micros(other.aftermath())).contains(&killed)
+            });
+            if alone && !was_cut_off {
                 self.clean_delays.push(delay);
-                if delay > LONGEST_RERUN {
-                    self.breach(format!("{} ran again {delay:?} after the kill of {}", run.key, run.process));
-                }
             }
         }
         self.delays.sort();
@@ -299,16 +306,6 @@ impl Injected {
             Fault::HalfOpenConnections => LEASE + Duration::from_secs(15),
             // Reconnecting takes some tries.
             _ => LEASE + Duration::from_secs(5),
-        }
-    }
-
-    /// For how long after its end a kill may be noticed late: the others are not connected again, or
-    /// the worker has no life lock yet and its lease alone can tell.
-    fn delays_rescue(&self) -> Duration {
-        match self.fault {
-            Fault::HalfOpenConnections => self.aftermath(),
-            crash if crash.is_a_crash() => self.aftermath(),
-            _ => Duration::ZERO,
         }
     }
 

@@ -88,9 +88,7 @@ impl Proxy {
     /// From now on the client hears nothing more on its present connections for `purpose`
     /// (`application_name` without "postrider "). What it sends still arrives.
     pub fn swallow_answers(&self, purpose: &str) {
-        let links = self.of(purpose);
-        assert!(!links.is_empty(), "no connection for {purpose}");
-        for link in links {
+        for link in self.some_of(purpose) {
             link.swallow.store(true, Ordering::Release);
         }
     }
@@ -98,9 +96,7 @@ impl Proxy {
     /// From now on neither side of the present connections for `purpose` hears of the other, not even of
     /// its end, until [`Self::end_silent`].
     pub fn fall_silent(&self, purpose: &str) {
-        let links = self.of(purpose);
-        assert!(!links.is_empty(), "no connection for {purpose}");
-        for link in links {
+        for link in self.some_of(purpose) {
             link.fall_silent();
         }
     }
@@ -128,9 +124,7 @@ impl Proxy {
 
     /// The client's present connections for `purpose` hear nothing until [`Self::release_answers`].
     pub fn hold_answers(&self, purpose: &str) {
-        let links = self.of(purpose);
-        assert!(!links.is_empty(), "no connection for {purpose}");
-        for link in links {
+        for link in self.some_of(purpose) {
             link.held.send_replace(true);
         }
     }
@@ -167,6 +161,12 @@ impl Proxy {
     /// Whether [`Self::cut_next`] has done its work.
     pub fn has_cut(&self) -> bool {
         self.doomed.lock().unwrap().is_none()
+    }
+
+    fn some_of(&self, purpose: &str) -> Vec<Arc<Link>> {
+        let links = self.of(purpose);
+        assert!(!links.is_empty(), "no connection for {purpose}");
+        links
     }
 
     fn of(&self, purpose: &str) -> Vec<Arc<Link>> {
