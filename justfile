@@ -15,11 +15,11 @@ dev *ARGS:
 
 # The worker alone, against the development services
 worker *ARGS:
-    @{{ with_services }} && cargo build --bin worker && worker migrate && exec worker run "$@"
+    @{{ with_services }} && cargo build --features bin && worker migrate && exec worker run "$@"
 
 # The web service alone, against the development services
 web *ARGS:
-    @{{ with_services }} && cargo build --bin web && worker migrate && exec web "$@"
+    @{{ with_services }} && cargo build --features bin && worker migrate && exec web "$@"
 
 # All checks and tests (--only CHECK, --pg VERSION, -- NEXTEST-ARGUMENTS)
 test *ARGS:
@@ -33,13 +33,13 @@ upgrade-check *ARGS:
 http-fuzz *ARGS:
     @scripts/http-fuzz "$@"
 
-# Torments the queue and looks what was lost (--minutes N, --seed N)
+# Injects faults into the queue and checks its promises (--minutes N, --seed N)
 chaos *ARGS:
     @scripts/chaos "$@"
 
 # Measures this machine with the queue, on the development services (--quick, --only NAME,…)
 bench *ARGS:
-    @{{ with_services }} && cargo build --release --bin worker && exec target/release/worker bench "$@"
+    @{{ with_services }} && cargo build --release --features bin && exec target/release/worker bench "$@"
 
 # Measures Postrider beside its rivals (--quick, --rounds N, --systems NAME,…, --only NAME,…)
 bench-peers *ARGS:

@@ -1,13 +1,12 @@
-//! Micro-benchmarks of claim, finish and enqueue, one statement at a time, against a real Postgres:
+//! Micro-benchmarks of single claim, finish and enqueue statements against a real Postgres:
 //!
 //! ```sh
-//! DATABASE_URL=postgres://… cargo bench --bench queue
+//! DATABASE_URL=postgres://… cargo bench --features bin --bench queue
 //! ```
 //!
-//! Claim and finish are the statements of `sql/queries/`, prepared on connections set up as a worker's
-//! are; enqueue goes through the public functions. All in a scratch database, dropped at the end. Only
-//! the statement in question is timed, never what prepares it. For whole figures there is
-//! `worker bench`.
+//! Claim and finish are the statements of `sql/queries/`, prepared on connections with the session settings of a
+//! worker. Enqueue uses the public functions. All run in a scratch database, which is dropped at the end. Only the
+//! statement is timed, not the setup. For end-to-end figures use `worker bench`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
@@ -17,22 +16,22 @@ use std::time::{Duration, Instant};
 use chrono::{DateTime, Utc};
 use criterion::{BenchmarkId, Criterion, Throughput};
 use deadpool_postgres::{ClientWrapper, Object};
-use postrider::database::MigrationSet;
-use postrider::{Database, Job, NewJob, copy, enqueue, enqueue_many};
+use postrider::schema::MigrationSet;
+use postrider::{Database, Job, NewJob, enqueue, enqueue_copy, enqueue_many};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Runtime;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-const CLAIM: &str = include_str!("../sql/queries/claim.sql");
-const CLAIM_SESSION: &str = include_str!("../sql/queries/claim_session.sql");
-const FINISH: &str = include_str!("../sql/queries/finish.sql");
-const FINISH_SESSION: &str = include_str!("../sql/queries/finish_session.sql");
+const CLAIM: &str = include_str!("../sql/queries/claim/claim.sql");
+const CLAIM_SESSION: &str = include_str!("../sql/queries/claim/claim_session.sql");
+const FINISH: &str = include_str!("../sql/queries/finish/finish.sql");
+const FINISH_SESSION: &str = include_str!("../sql/queries/finish/finish_session.sql");
 
-/// Jobs of one statement.
+/// Jobs per statement.
 const BATCHES: [usize; 3] = [1, 100, 1_000];
-/// Jobs added at once for others to claim.
+/// Jobs enqueued at once when too few are left to claim.
 const STOCK: usize = 20_000;
 /// How long a finished job is kept, in seconds.
 const RETENTION: i64 = 86_400;
@@ -54,13 +53,13 @@ fn main() -> ExitCode {
     let admin = Database::from_url(&url).expect("a good DATABASE_URL");
     let execute = async |statement: String| admin.client().await.unwrap().batch_execute(&statement).await;
     runtime.block_on(execute(format!("CREATE DATABASE {name}"))).expect("CREATE DATABASE");
-    // A panic comes through here too, so that the database is dropped in any case.
+    // Catches a panic, so that the database is dropped in any case.
     let result = std::panic::catch_unwind(|| measure(&runtime, &beside(&url, &name)));
     runtime.block_on(execute(format!("DROP DATABASE {name} WITH (FORCE)"))).expect("DROP DATABASE");
     if result.is_ok() { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
 
-/// The URL of another database of the same server.
+/// Returns the URL of another database of the same server.
 fn beside(url: &str, name: &str) -> String {
     let (address, options) = url.split_once('?').unwrap_or((url, ""));
     let (scheme, rest) = address.split_once("://").expect("DATABASE_URL must be a URL, not key=value pairs");
@@ -83,7 +82,7 @@ fn measure(runtime: &Runtime, url: &str) {
     criterion.final_summary();
 }
 
-/// A lease, without which nothing may be claimed.
+/// Registers a worker: without a lease nothing can be claimed.
 async fn register(database: &Database) -> Uuid {
     let worker = Uuid::now_v7();
     let insert = "INSERT INTO postrider.worker (id, lock_key, lease_ms, pid, host, version, queues)
@@ -155,7 +154,7 @@ fn enqueues(criterion: &mut Criterion, runtime: &Runtime, database: &Database) {
     runtime.block_on(clear(&client));
 }
 
-/// A connection that never goes back to the pool, since it gets settings of its own.
+/// Opens a connection that never returns to the pool, because its session settings change.
 async fn connect(database: &Database) -> ClientWrapper {
     Object::take(database.client().await.unwrap())
 }
@@ -164,7 +163,7 @@ async fn clear(client: &tokio_postgres::Client) {
     client.batch_execute("TRUNCATE postrider.job, postrider.job_history").await.unwrap();
 }
 
-/// A connection that claims as a worker does, and one that sees to it that there is something to claim.
+/// A connection that claims like a worker, and one that enqueues the jobs to claim.
 struct Claimer {
     client: ClientWrapper,
     producer: ClientWrapper,
@@ -189,14 +188,14 @@ impl Claimer {
         Self { client, producer, statement, worker, left: 0 }
     }
 
-    /// Makes sure that so many jobs wait.
+    /// Ensures that at least `wanted` jobs are due.
     async fn stock(&mut self, wanted: usize) {
         if self.left >= wanted {
             return;
         }
         clear(&self.producer).await;
         let tx = self.producer.transaction().await.unwrap();
-        copy(&tx, (0..STOCK).map(|_| NewJob::of(&Noop {}))).await.unwrap();
+        enqueue_copy(&tx, (0..STOCK).map(|_| NewJob::of(&Noop {}))).await.unwrap();
         tx.commit().await.unwrap();
         self.left = STOCK;
     }
@@ -207,7 +206,7 @@ impl Claimer {
         let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =
             [&&queues[..], &&limits[..], &&kinds[..], &self.worker, &&run_ats[..], &&ids[..]];
         let mut rows = self.client.query(&self.statement, &params).await.unwrap();
-        // The last row is no job.
+        // The last row is not a job.
         rows.pop();
         assert_eq!(rows.len(), batch);
         self.left -= batch;
@@ -215,7 +214,7 @@ impl Claimer {
     }
 }
 
-/// A connection that records outcomes as a worker does.
+/// A connection that records outcomes like a worker.
 struct Finisher {
     client: ClientWrapper,
     statement: Statement,

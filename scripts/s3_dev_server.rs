@@ -1,7 +1,7 @@
-//! The S3 store of `scripts/dev`: a folder served over HTTP on loopback.
+//! The S3 store of `scripts/dev`: serves a folder over HTTP on loopback.
 //!
-//! For development only. It differs from S3 in places: it knows no regions, and
-//! putting an object into a bucket that does not exist succeeds.
+//! For development only. It differs from S3: it ignores regions, and a PUT into a
+//! bucket that does not exist succeeds.
 
 use std::{
     error::Error,
@@ -25,19 +25,19 @@ use tokio::net::TcpListener;
 
 #[derive(Parser)]
 struct Options {
-    /// The folder that holds a folder for each bucket.
+    /// The folder that contains one folder per bucket.
     #[arg(long)]
     root: PathBuf,
-    /// The bucket to make if it is not there yet.
+    /// The bucket to create if it does not exist.
     #[arg(long)]
     bucket: String,
-    /// The port to listen on. Where it is taken, any other is.
+    /// The port to listen on. If it is taken, a free one is used.
     #[arg(long, default_value_t = 0)]
     port: u16,
-    /// Receives the endpoint's URL as soon as the store answers.
+    /// The file that receives the endpoint's URL when the store is ready.
     #[arg(long)]
     endpoint_file: PathBuf,
-    /// Best given by the environment: other users can list arguments.
+    /// Prefer the environment variable: other users can list arguments.
     #[arg(long, env = "S3_ACCESS_KEY")]
     access_key: String,
     #[arg(long, env = "S3_SECRET_KEY", hide_env_values = true)]
@@ -55,7 +55,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn object_store(options: &Options) -> Result<S3Service, Box<dyn Error>> {
-    // Its error does not implement `Error`.
+    // The error does not implement `Error`.
     let files = FileSystem::new(&options.root).map_err(|error| format!("{error:?}"))?;
     let mut builder = S3ServiceBuilder::new(files);
     builder.set_auth(SimpleAuth::from_single(options.access_key.as_str(), options.secret_key.as_str()));
@@ -69,7 +69,7 @@ async fn listen(preferred_port: u16) -> std::io::Result<TcpListener> {
     }
 }
 
-/// Renamed into place, so that whoever waits for the file never reads half of it.
+/// Writes the endpoint file and renames it into place, so that a reader never sees half of it.
 fn announce(listener: &TcpListener, file: &Path) -> std::io::Result<()> {
     let unfinished = file.with_extension("unfinished");
     fs::write(&unfinished, format!("http://{}\n", listener.local_addr()?))?;
@@ -82,7 +82,7 @@ async fn serve(listener: TcpListener, store: S3Service) -> Result<(), Box<dyn Er
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of file descriptors, most likely: it passes.
+                // Most likely out of file descriptors, which is transient.
                 eprintln!("cannot accept a connection: {error}");
                 tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
@@ -91,7 +91,7 @@ async fn serve(listener: TcpListener, store: S3Service) -> Result<(), Box<dyn Er
         let connection = http.serve_connection(TokioIo::new(stream), store.clone());
         let connection = connection.into_owned();
         tokio::spawn(async move {
-            // A client that hangs up is no event here.
+            // A client that disconnects is not an error.
             let _ = connection.await;
         });
     }

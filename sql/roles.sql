@@ -1,17 +1,16 @@
--- Three group roles, so that no program needs more rights than it uses:
+-- Three group roles, so that each program has only the rights that it needs:
 --
---   postrider_enqueue  adds jobs, by postrider.enqueue or the Rust client (but for copy), and can do nothing else
---   postrider_worker   `worker run`, `web`, and the commands that steer jobs and queues
+--   postrider_enqueue  only enqueues, with postrider.enqueue or the Rust client (except enqueue_copy)
+--   postrider_worker   `worker run`, `web`, and the commands that change jobs and queues
 --   postrider_read     the view postrider.jobs; `worker list`, `failed`, `show` and `stats`
 --
--- An administrator runs this in each database: the owner of the schema, who may create roles, or a
--- superuser. Again after each `worker migrate`, because a migration that replaces a function takes its
--- rights back to the usual ones; twice does no harm.
+-- Run this in each database, as the owner of the schema if it may create roles, or as a superuser. Run it again after
+-- each `worker migrate`, because a migration that replaces a function resets its rights. Running it twice is safe.
 --
 --   psql "$DATABASE_URL" -v ON_ERROR_STOP=1 -1 -f sql/roles.sql
---   psql "$DATABASE_URL" -c "CREATE ROLE shop LOGIN PASSWORD '…' IN ROLE postrider_enqueue"
+--   psql "$DATABASE_URL" -c "CREATE ROLE shop LOGIN PASSWORD '...' IN ROLE postrider_enqueue"
 
--- Roles belong to the whole cluster: another database, or another administrator, may have made them.
+-- Roles are cluster-wide: the setup of another database may have created them.
 DO $$
 DECLARE
     role text;
@@ -27,18 +26,15 @@ END
 $$;
 
 GRANT USAGE ON SCHEMA postrider TO postrider_enqueue, postrider_worker, postrider_read;
--- A function is everybody's by default.
+-- By default, PUBLIC may execute every function.
 REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA postrider FROM PUBLIC;
 
 -- postrider_enqueue
 --
--- These run with their owner's rights, so that who calls them needs none on the tables. add_job and
--- enqueue_many are what the Rust client calls. They rely on it for names and sizes, but not here: a row
--- that is too large to be read would stop the claims of its whole queue. COPY goes to the table itself,
--- so it is not for this role.
+-- SECURITY DEFINER, so that callers need no rights on the tables. The Rust client calls add_job and enqueue_many. These
+-- two trust its checks of names and sizes, except under SECURITY DEFINER: a row that is too large to read would stop
+-- the claims of its whole queue. COPY writes to the table directly, so this role cannot use it.
 --
--- Fails on a schema whose functions do not check their callers yet.
-SELECT 'postrider.check_job(text, jsonb, text)'::regprocedure;
 DO $$
 DECLARE
     the_function regprocedure;
@@ -55,13 +51,17 @@ $$;
 
 -- postrider_read
 GRANT SELECT ON ALL TABLES IN SCHEMA postrider TO postrider_read;
+-- The view calls these functions with the rights of its reader.
+GRANT EXECUTE ON FUNCTION postrider.is_utf8(text), postrider.readable(text), postrider.readable(jsonb) TO postrider_read;
 
 -- postrider_worker
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA postrider TO postrider_worker;
+-- Only the migrator writes the migration record.
+REVOKE INSERT, UPDATE, DELETE ON postrider.schema_version FROM postrider_worker;
 GRANT USAGE ON ALL SEQUENCES IN SCHEMA postrider TO postrider_worker;
 GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA postrider TO postrider_worker;
 
--- What is there only with the example application, or only in some versions of Postgres.
+-- Objects and privileges that exist only with the example application, or only in some versions of Postgres.
 DO $$
 DECLARE
     the_table text;
@@ -71,27 +71,23 @@ BEGIN
             EXECUTE format('GRANT SELECT, INSERT, UPDATE, DELETE ON public.%I TO postrider_worker', the_table);
         END IF;
     END LOOP;
-    -- Programs look here whether the schema is new enough for them.
-    FOREACH the_table IN ARRAY ARRAY['postrider_queue_migrations', 'postrider_app_migrations'] LOOP
-        IF to_regclass('public.' || the_table) IS NOT NULL THEN
-            EXECUTE format('GRANT SELECT ON public.%I TO postrider_worker, postrider_read', the_table);
-        END IF;
-    END LOOP;
-    -- Before 17 only its owner vacuums a table: the worker's own VACUUM is a warning then, and
-    -- autovacuum does the work.
+    -- Programs read this table to check that the schema is new enough.
+    IF to_regclass('public.postrider_app_migrations') IS NOT NULL THEN
+        GRANT SELECT ON public.postrider_app_migrations TO postrider_worker, postrider_read;
+    END IF;
+    -- Before Postgres 17, only the owner may vacuum a table: the worker's own VACUUM then only logs a warning, and
+    -- autovacuum remains.
     IF current_setting('server_version_num')::integer >= 170000 THEN
         GRANT MAINTAIN ON postrider.job TO postrider_worker;
     END IF;
 END
 $$;
 
--- The history. A partition whose day is over leaves by DETACH CONCURRENTLY, which must not be in a
--- function and is for the owner of job_history alone, then by DROP, for the partition's owner. So
--- postrider_worker owns these tables, and no other.
+-- The history. An expired partition is detached with DETACH CONCURRENTLY and then dropped. DETACH CONCURRENTLY cannot
+-- run in a function and requires ownership of job_history. DROP requires ownership of the partition. So
+-- postrider_worker owns these tables, and no others.
 --
--- make_history_partition gives each new one to the owner of job_history; with the administrator's rights it
--- can.
-ALTER FUNCTION postrider.make_history_partition(date) SECURITY DEFINER SET search_path = pg_catalog, pg_temp;
+-- make_history_partition is SECURITY DEFINER. It makes the owner of job_history the owner of each new partition.
 
 DO $$
 DECLARE
@@ -102,7 +98,7 @@ BEGIN
     SELECT r.rolname, r.rolsuper INTO owner, is_almighty
     FROM pg_namespace AS n JOIN pg_roles AS r ON r.oid = n.nspowner WHERE n.nspname = 'postrider';
     IF NOT is_almighty THEN
-        -- For its later migrations, and for the view and the functions that it owns.
+        -- The owner needs this for later migrations, and for its view and functions.
         EXECUTE format('GRANT postrider_worker TO %I', owner);
     END IF;
     GRANT CREATE ON SCHEMA postrider TO postrider_worker;

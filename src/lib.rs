@@ -1,35 +1,58 @@
 //! Postrider: a background worker and job queue for services that already have Postgres.
 //!
-//! A producer adds a job, alone or in its own transaction ([`enqueue`](enqueue()),
-//! [`enqueue_many`], [`copy`]). A [`Worker`] that listens starts it within a millisecond or two;
-//! polling sees to it that no job ever depends on a notification.
+//! A service enqueues a job, alone or in its own transaction ([`enqueue`](enqueue()), [`enqueue_many`],
+//! [`enqueue_copy`]). A [`Worker`] receives a notification and starts the job within a millisecond or two. It also
+//! polls, so that no job depends on a notification.
 //!
-//! - [`job`]: what a job is
+//! - [`mod@job`]: the data of a job
 //! - [`mod@enqueue`]: adding jobs
-//! - [`worker`]: running them
-//! - [`operate`]: looking at them, retrying, cancelling, pausing
-//! - [`database`]: how to reach Postgres, and migrations
+//! - [`mod@worker`]: running them
+//! - [`mod@admin`]: list, stats, retry, cancel, pause
+//! - [`mod@observe`]: events of a worker
+//! - [`mod@postgres`]: connecting to Postgres
+//! - [`mod@schema`]: migrations of the schema
 //!
-//! With the feature `app` (default), what the two binaries are made of: `app`, `web`, `cli`, `bench`.
+//! # Features
+//!
+//! None is enabled by default: the crate is the queue.
+//!
+//! | feature | adds |
+//! | --- | --- |
+//! | `ring`, `aws-lc-rs` | encrypted connections (`sslmode`), with this implementation of cryptography. Without either, connections are never encrypted, and `sslmode=require` is refused |
+//! | `migrate` | [`Database::migrate`]. Without it, `worker migrate` brings the schema up to date |
+//! | `schedules` | [`Worker::cron`] |
+//! | `jiff`, `time` | times of these crates, beside `SystemTime` and `chrono` |
+//! | `bin` | the programs `worker` and `web`, with all of the above. Not for libraries: its modules are no API |
 
-#[cfg(feature = "app")]
+pub mod admin;
+#[cfg(feature = "bin")]
+#[doc(hidden)]
 pub mod app;
-#[cfg(feature = "app")]
+#[cfg(feature = "bin")]
+#[doc(hidden)]
 pub mod bench;
-#[cfg(feature = "app")]
+#[cfg(feature = "bin")]
+#[doc(hidden)]
 pub mod cli;
-pub mod database;
 pub mod enqueue;
 mod error;
+mod error_chain;
 pub mod job;
-pub mod operate;
+pub mod observe;
+pub mod postgres;
+#[cfg(feature = "bin")]
+#[doc(hidden)]
+pub mod program;
+pub mod schema;
+mod sql;
 mod store;
-#[cfg(feature = "app")]
+#[cfg(feature = "bin")]
+#[doc(hidden)]
 pub mod web;
 pub mod worker;
 
-pub use database::Database;
-pub use enqueue::{NewJob, copy, enqueue, enqueue_many};
+pub use enqueue::{enqueue, enqueue_copy, enqueue_many};
 pub use error::Error;
-pub use job::{Args, Job, JobId, JobRecord, Priority, State};
+pub use job::{Args, Job, JobId, JobRecord, NewJob, Priority, Retention, State, Time};
+pub use postgres::{Database, Schema};
 pub use worker::{Context, JobError, Shutdown, Worker};

@@ -1,12 +1,12 @@
 # shellcheck shell=bash
-# Checks one after the other, and what became of each. Needs checkout.sh and
+# Runs checks one after another and collects their results. Needs checkout.sh and
 # children.sh.
 
 results=()
 failures=0
 
-# run_check NAME FUNCTION…: one that fails does not keep the others from running,
-# so that one run tells everything.
+# run_check NAME FUNCTION…: a failure does not end the script, so that one run
+# reports all failures.
 run_check() {
     local name=$1 began=$SECONDS result=passed status=0
     shift
@@ -26,8 +26,8 @@ run_check() {
     results+=("$(printf '%-6s  %5ss  %s' "$result" "$((SECONDS - began))" "$name$(<"$notes_file")")")
 }
 
-# A shell for each check: an error ends that check alone, and what it has started
-# ends with it.
+# Uses one shell per check: an error ends only that check, and stops what it has
+# started.
 in_check_shell() {
     set -e
     trap drop_test_postgres EXIT
@@ -41,7 +41,7 @@ run() {
     "$@"
 }
 
-# note TEXT: for the summary too, where nobody overlooks it.
+# note TEXT: prints a note now and in the summary.
 note() {
     say "$1"
     printf ' (%s)' "$1" >>"$notes_file"

@@ -1,16 +1,17 @@
 # shellcheck shell=bash
-# Children in process groups of their own. Ctrl-C in a terminal goes to a whole
-# group: this way it reaches the script alone, which passes on exactly one signal
-# for each that it gets (a second one tells a worker to hurry).
+# Runs children in separate process groups. Ctrl-C in a terminal signals a whole
+# group, so it reaches only the script. The script forwards each signal exactly once
+# (a second one makes a worker cut off its running attempts).
 
 children=()
 stopping=
 
-# launch COMMAND…: in the background; its pid is in `launched`.
+# launch COMMAND…: starts it in the background and sets `launched` to its pid.
 launch() {
-    # Job control gives the child its group, and leaves it its signals.
+    # Job control puts the child into its own group. Without it, bash makes the child
+    # ignore SIGINT.
     set -m
-    # Its output may still go to the terminal, but it must not wait for input.
+    # The child may write to the terminal, but must not wait for input.
     if [[ -n ${lock:-} ]]; then
         "$@" </dev/null {lock}>&- &
     else
@@ -23,7 +24,7 @@ launch() {
 
 is_alive() { kill -0 "$1" 2>/dev/null; }
 
-# await PID: its exit status, however many signals arrive meanwhile.
+# await PID: returns its exit status, even if signals interrupt the wait.
 await() {
     local status
     while true; do

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# `.dev/env`: what the programs need to find the services. Needs checkout.sh,
-# build.sh, object_store.sh and postgres_cluster.sh.
+# `.dev/env`: the environment with which the programs find the services. Needs
+# checkout.sh, build.sh, object_store.sh and postgres_cluster.sh.
 
 environment_file=$dev/env
 
@@ -8,7 +8,7 @@ environment_file=$dev/env
 write_environment_file() {
     local new=$environment_file.new
     (
-        # It holds passwords.
+        # The file contains passwords.
         umask 077
         {
             print_assignment DATABASE_URL "$1"
@@ -35,7 +35,7 @@ print_store_of_the_user() {
     done
 }
 
-# Only what a shell would misread is quoted: our own values never need it.
+# Quotes only values that a shell would misread. Our own values need no quotes.
 print_assignment() {
     if [[ $2 =~ ^[A-Za-z0-9_./:@%+=,?\&~-]*$ && $2 != *\&* ]]; then
         printf '%s=%s\n' "$1" "$2"
@@ -44,7 +44,7 @@ print_assignment() {
     fi
 }
 
-# `worker`, `web` and `psql` are found by their names wherever they lie.
+# Puts `worker`, `web` and `psql` on the PATH.
 path_with_programs() {
     local name
     mkdir -p "$dev/bin"

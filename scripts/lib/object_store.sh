@@ -1,13 +1,13 @@
 # shellcheck shell=bash
-# The private S3 store: `scripts/s3_dev_server.rs` over a folder. Needs
+# The private S3 store: `scripts/s3_dev_server.rs`, which serves a folder. Needs
 # checkout.sh, processes.sh and build.sh.
 
 store=$dev/s3
 store_bucket=postrider
 store_access_key=postrider
 
-# An S3_ENDPOINT in the environment means a store of the user's own; but not the
-# one that `.dev/env` put there in a shell where it was sourced.
+# S3_ENDPOINT in the environment means that the user has a store, unless the value
+# comes from a sourced `.dev/env`.
 store_is_elsewhere() { [[ -n ${S3_ENDPOINT:-} && $S3_ENDPOINT != "$(read_line "$store/endpoint")" ]]; }
 
 store_is_running() { is_process "$(read_line "$store/pid")" "$store/objects"; }
@@ -21,7 +21,7 @@ start_store() {
     [[ -s $store/secret ]] || (umask 077 && random_secret >"$store/secret")
     rm -f "$store/endpoint.new"
     [[ ! -f $store/log ]] || mv "$store/log" "$store/log.before"
-    # The keys go through the environment, which other users cannot list.
+    # Passes the keys in the environment, which other users cannot list.
     S3_ACCESS_KEY=$store_access_key S3_SECRET_KEY=$(<"$store/secret") \
         start_daemon "$store/log" "$(built_program examples/s3_dev_server)" \
         --root "$store/objects" --bucket "$store_bucket" \

@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# The package managers that may bring what is missing. Each function shows what
-# it runs, and fails where its manager is not there or does not have the package.
+# Package managers that install missing tools. Each function prints the commands
+# that it runs, and fails if its manager is missing or does not have the package.
 
 run_visibly() {
     say "+ $*"
@@ -18,7 +18,7 @@ system_package_manager() {
     return 1
 }
 
-# system_install_command PACKAGE…: the command that a person would type.
+# system_install_command PACKAGE…: prints the command for manual installation.
 system_install_command() {
     case $(system_package_manager) in
         apt-get) echo "apt-get install -y --no-install-recommends $*" ;;
@@ -41,8 +41,8 @@ system_install() {
     DEBIAN_FRONTEND=noninteractive run_visibly $command
 }
 
-# pip_install FOLDER REQUIREMENT [--with-dependencies]: a folder of its own needs no
-# virtual environment, and is allowed where the system manages its own Python.
+# pip_install FOLDER REQUIREMENT [--with-dependencies]: a separate folder needs no
+# virtual environment, and works even if the system manages its Python.
 pip_install() {
     local alone=--no-deps
     [[ ${3:-} != --with-dependencies ]] || alone=
@@ -51,7 +51,7 @@ pip_install() {
         --only-binary :all: ${alone:+"$alone"} --upgrade --target "$1" "$2"
 }
 
-# npm_install FOLDER PACKAGE: install scripts are the caller's to run.
+# npm_install FOLDER PACKAGE: does not run install scripts. The caller does.
 npm_install() {
     command -v npm >/dev/null || return 1
     mkdir -p "$1"

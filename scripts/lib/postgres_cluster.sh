@@ -1,20 +1,20 @@
 # shellcheck shell=bash
-# One private Postgres: a folder with its `data`, `log`, `port` and socket, which
-# belongs to the user that runs it. Needs checkout.sh, processes.sh, ports.sh,
-# postgres_home.sh and postgres_binaries.sh.
+# A private Postgres: a folder with its `data`, `log`, `port` and socket, owned by
+# the user that runs it. Needs checkout.sh, processes.sh, ports.sh, postgres_home.sh
+# and postgres_binaries.sh.
 
 postgres_superuser=postrider
 
 random_secret() { head -c 20 /dev/urandom | od -An -v -tx1 | tr -d ' \n'; }
 
-# create_cluster BINARIES FOLDER PASSWORD DATABASE [SETTING…]: other people may be
-# logged in to this machine, so nobody gets in without the password.
+# create_cluster BINARIES FOLDER PASSWORD DATABASE [SETTING…]: every connection
+# requires the password, because the machine may have other users.
 create_cluster() {
     local binaries=$1 folder=$2 password=$3 database=$4
     shift 4
     local new=$folder/data.new
     mkdir -p "$folder"
-    # What a start that was interrupted has left.
+    # Removes what an interrupted start has left.
     rm -rf "$new"
     printf '%s\n' "$password" >"$folder/password.new"
     chmod 600 "$folder/password.new"
@@ -31,7 +31,7 @@ create_cluster() {
     mv "$new" "$folder/data"
 }
 
-# Before the first start, because not every build of Postgres brings a client.
+# Runs before the first start, because not every build of Postgres includes a client.
 create_database() {
     [[ $3 != postgres ]] || return 0
     echo "CREATE DATABASE $3" |
@@ -41,7 +41,7 @@ create_database() {
 
 cluster_is_running() { is_process "$(read_line "$1/data/postmaster.pid")" "$1/data"; }
 
-# start_cluster BINARIES FOLDER: on its former port if that is free.
+# start_cluster BINARIES FOLDER: reuses its former port if that is free.
 start_cluster() {
     local binaries=$1 folder=$2 port
     cluster_is_running "$folder" || forget_dead_postmaster "$folder"
@@ -53,7 +53,7 @@ start_cluster() {
         if grep -q 'could not bind' "$folder/log"; then
             port=$(free_port)
         elif grep -Eq 'still in use|shared memory block' "$folder/log"; then
-            # Orphans of a killed postmaster are on their way out.
+            # Orphaned backends of a killed postmaster are still exiting.
             sleep 0.5
         else
             cluster_failed "$folder"
@@ -62,9 +62,10 @@ start_cluster() {
     printf '%s\n' "$port" >"$folder/port"
 }
 
-# After a kill or a reboot its number may be that of any process, and Postgres would
-# take that one for itself. The file stays, with a number that no process can have:
-# it tells Postgres how to see whether old sessions still have the data open.
+# After a kill or a reboot, the pid may belong to another process, which Postgres
+# would take for a running postmaster. Replaces it with a pid that no process can
+# have. Keeps the file: Postgres needs it to detect old sessions that still have the
+# data open.
 forget_dead_postmaster() {
     [[ ! -f $1/data/postmaster.pid ]] || as_postgres_user sed -i '1s/.*/2147483646/' "$1/data/postmaster.pid"
     rm -f "$1"/.s.PGSQL.*
@@ -81,7 +82,7 @@ launch_postmaster() {
 
 cluster_failed() { fail "Postgres does not start:"$'\n'"$(tail -n 20 "$1/log")"; }
 
-# stop_cluster BINARIES FOLDER: sessions are cut off, nothing committed is lost.
+# stop_cluster BINARIES FOLDER: terminates all sessions. No commit is lost.
 stop_cluster() {
     cluster_is_running "$2" || return 0
     as_postgres_user "$1/pg_ctl" stop --silent --mode fast --timeout 60 -D "$2/data" >/dev/null 2>&1 ||

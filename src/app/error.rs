@@ -1,4 +1,4 @@
-//! What can go wrong with tablos, files and the object store.
+//! Errors of tablos, files and the object store.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ pub enum AppError {
     Invalid {
         /// The name of the offending field.
         field: &'static str,
-        /// What is wrong with it, to be read after the field's name.
+        /// What is wrong with it, worded to follow the field's name.
         problem: String,
     },
-    /// There is no such tablo, or it was deleted meanwhile.
+    /// The tablo does not exist, or was deleted meanwhile.
     #[error("tablo {0} not found")]
     TabloNotFound(Uuid),
-    /// A tablo with this id is there already.
+    /// A tablo with this id exists already.
     #[error("tablo {0} exists")]
     TabloExists(Uuid),
-    /// The tablo cannot be brought back: the cleanup has begun to delete its files.
+    /// The tablo cannot be restored: the cleanup has begun to delete its files.
     #[error("tablo {0} cannot be restored: its files are being deleted")]
     FilesBeingDeleted(Uuid),
-    /// A file is larger than may be stored.
+    /// A file exceeds the size limit.
     #[error("the file is {size} bytes, more than {limit}")]
     TooLarge {
         /// The declared length, in bytes.
@@ -33,37 +33,37 @@ pub enum AppError {
         /// The limit, in bytes.
         limit: u64,
     },
-    /// The body of an upload is not as long as was declared.
+    /// The body of an upload does not have the declared length.
     #[error("the body is {received} bytes, {declared} were declared")]
     LengthMismatch {
         /// The declared length, in bytes.
         declared: u64,
-        /// The bytes that came, up to the chunk that was too many.
+        /// The bytes received, including the chunk that exceeded the length.
         received: u64,
     },
     /// The body of an upload broke off.
     #[error("reading the body failed: {0}")]
     Body(String),
-    /// An upload took too long and was given up.
+    /// An upload took too long and was abandoned.
     #[error("the upload was not done within {} s", .0.as_secs())]
     UploadTimedOut(Duration),
-    /// The file's row says that its object is there, and the store says that it is not.
+    /// The file is `ready` in the database, but its object is missing in the store.
     #[error("file {0} has lost its object")]
     ObjectMissing(Uuid),
-    /// The settings of the object store cannot be used.
+    /// The settings of the object store are invalid.
     #[error("{0}")]
     Config(String),
-    /// The object store refused, failed or did not answer.
+    /// The object store refused the operation, failed or did not answer.
     #[error("object store: {operation} failed: {problem}")]
     Storage {
-        /// What was asked of it.
+        /// The operation.
         operation: &'static str,
-        /// What it said, or why there was no answer.
+        /// The store's answer, or why it did not answer.
         problem: String,
     },
-    /// The database or the queue.
+    /// An error of the database or the queue.
     #[error(transparent)]
-    Queue(#[from] crate::Error),
+    Queue(#[from] crate::error::Error),
 }
 
 impl AppError {

@@ -1,40 +1,36 @@
-//! Keys that make a repeated request give the answer of the first.
+//! Idempotency keys: a repeated request gets the answer of the first one.
 //!
-//! Promises: within 24 h one key stands for one request; of many that come at once the first does
-//! the work and the others wait for it, at most 5 s; the answer is kept in the transaction that
-//! did the work, so that there is never one without the other.
+//! Promises: a key identifies one request for 24 h. Of several concurrent requests, the first does the work and the
+//! others wait for it, up to the lock timeout of their transactions. The answer commits in the transaction of the
+//! work, so neither exists without the other.
 
-use deadpool_postgres::{Object, Transaction};
 use tokio_postgres::error::SqlState;
 
-use super::store::{self, Patience};
-use crate::{Error, JobId};
+use super::store;
+use crate::error::Error;
+use crate::job::JobId;
+use crate::postgres::LimitedTransaction;
 
-/// What became of a wish to use a key.
+/// The result of reserving a key.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Reservation {
-    /// The key is this request's: do the work, then [`record`] the answer.
+    /// The key is new: do the work, then [`record`] the answer.
     New,
-    /// The same request came before: this was its answer.
+    /// The same request was answered before.
     Repeated {
-        /// The job it added.
+        /// The job that it enqueued.
         job_id: JobId,
         /// The body of its answer.
         response: String,
     },
-    /// Another request used the key.
+    /// A different request used the key.
     Different,
-    /// A request with the key is still being handled. The transaction is of no more use.
+    /// A request with the key is in progress. The transaction cannot be used any more.
     Busy,
 }
 
-/// Begins the transaction that takes a key, does the work and records the answer.
-pub(crate) async fn begin(client: &mut Object) -> Result<Transaction<'_>, Error> {
-    store::begin(client, Patience::Short).await
-}
-
-/// Takes `key` for a request, told by its bytes, until the transaction ends.
-pub(crate) async fn reserve(tx: &Transaction<'_>, key: &str, request: &[u8]) -> Result<Reservation, Error> {
+/// Reserves `key` for a request until the transaction ends. Requests are compared as JSON values.
+pub(crate) async fn reserve(tx: &LimitedTransaction, key: &str, request: &str) -> Result<Reservation, Error> {
     match store::idempotency::reserve_key(tx, key, request).await {
         Ok(true) => return Ok(Reservation::New),
         Ok(false) => {}
@@ -46,13 +42,13 @@ pub(crate) async fn reserve(tx: &Transaction<'_>, key: &str, request: &[u8]) -> 
     Ok(match store::idempotency::find_key(tx, key, request).await? {
         Some(used) if used.same_request => Reservation::Repeated { job_id: used.job_id, response: used.response },
         Some(_) => Reservation::Different,
-        // It expired and was cleaned away between the two statements: the next try gets it.
+        // The key expired and was deleted between the two statements: the next try reserves it.
         None => Reservation::Busy,
     })
 }
 
-/// Keeps the answer under a key just taken, and removes some that have expired.
-pub(crate) async fn record(tx: &Transaction<'_>, key: &str, job_id: JobId, response: &str) -> Result<(), Error> {
+/// Stores the answer under a reserved key, and deletes some expired keys.
+pub(crate) async fn record(tx: &LimitedTransaction, key: &str, job_id: JobId, response: &str) -> Result<(), Error> {
     // Sent together: one round trip.
     let recorded = store::idempotency::record_answer(tx, key, job_id, response);
     let cleaned = store::idempotency::clean_keys(tx);

@@ -1,9 +1,7 @@
-//! The example application: boards ("tablos") that carry files, the files in an object store, and
-//! the jobs in the box that keep them tidy.
+//! The example application: boards ("tablos"), their files in an object store, and the built-in jobs.
 //!
-//! A user of the queue, as any service would be: it reaches the queue only through the public
-//! face of the crate, and the queue knows nothing of it. What keeps rows and objects together over
-//! every crash is told in [`jobs::orphan_file_cleanup`].
+//! It uses the queue like any other service, only through the public API. The queue does not depend on it.
+//! [`jobs::orphan_file_cleanup`] explains how rows and objects stay consistent across crashes.
 
 mod error;
 pub mod files;
@@ -20,20 +18,20 @@ pub use error::AppError;
 pub use jobs::{Heartbeat, OrphanFileCleanup, Probe};
 pub use object_store::{ObjectStore, ObjectStoreConfig};
 
-use crate::Worker;
+use crate::worker::Worker;
 
-/// How often the whole fleet looks for orphans that nobody stamped.
+/// How often the fleet scans for orphans without a stamp.
 pub const CLEANUP_INTERVAL: Duration = Duration::from_hours(1);
 
-/// The state that the worker's handlers share.
+/// The shared state of the worker's handlers.
 #[derive(Clone, Debug)]
 pub struct App {
-    /// Where the files are.
+    /// The object store.
     pub object_store: ObjectStore,
 }
 
-/// Gives `worker` the jobs in the box: a heartbeat every `heartbeat_interval` and at its start, the
-/// orphan cleanup every hour, the probe on demand.
+/// Registers the built-in jobs with `worker`: a heartbeat at its start and every `heartbeat_interval`, the orphan
+/// cleanup every hour, the probe on demand.
 #[must_use]
 pub fn register(worker: Worker<App>, heartbeat_interval: Duration) -> Worker<App> {
     worker

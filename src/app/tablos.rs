@@ -1,7 +1,7 @@
-//! Tablos: boards that carry files.
+//! Tablos: boards with files.
 //!
-//! Promises: what is said about a tablo, its files and the cleanup that follows commits in one
-//! transaction. Touches no object: that is for [`files`](super::files) and the cleanup.
+//! Promises: a change of a tablo commits in one transaction with its files and the cleanup. Only
+//! [`files`](super::files) and the cleanup access objects.
 
 use std::time::Duration;
 
@@ -13,11 +13,11 @@ use super::files::FileRecord;
 use super::jobs::orphan_file_cleanup::{MAX_GRACE, request_cleanup};
 use super::store::{self, Patience};
 use super::{AppError, text};
-use crate::Database;
+use crate::postgres::Database;
 
 /// The longest name of a tablo, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 1024;
-/// The most files that [`find`] gives.
+/// The most files that [`find`] returns.
 pub const MAX_FILES_LISTED: usize = 10_000;
 
 /// A board.
@@ -31,13 +31,13 @@ pub struct Tablo {
     pub created_at: DateTime<Utc>,
 }
 
-/// A board and what it carries.
+/// A board with its files.
 #[derive(Clone, Debug, Serialize)]
 pub struct TabloWithFiles {
     /// The board.
     #[serde(flatten)]
     pub tablo: Tablo,
-    /// Its files in the order of their names, the first 10,000.
+    /// Its first 10,000 files, ordered by name.
     pub files: Vec<FileRecord>,
 }
 
@@ -48,38 +48,35 @@ pub struct TabloWithFiles {
 pub async fn create(database: &Database, name: &str) -> Result<Tablo, AppError> {
     check_name(name)?;
     let id = Uuid::now_v7();
-    let mut client = database.client().await?;
-    let tx = store::begin(&mut client, Patience::Short).await?;
+    let tx = store::begin(database, Patience::Short).await?;
     let tablo = store::tablos::create_tablo(&tx, id, name).await?.ok_or(AppError::TabloExists(id))?;
     tx.commit().await?;
     Ok(tablo)
 }
 
-/// A tablo with its files; `None` where there is none.
+/// Returns a tablo with its files. `None` if it does not exist.
 ///
 /// # Errors
 /// [`AppError::Queue`].
 pub async fn find(database: &Database, id: Uuid) -> Result<Option<TabloWithFiles>, AppError> {
-    let mut client = database.client().await?;
-    let tx = store::begin(&mut client, Patience::Short).await?;
+    let tx = store::begin(database, Patience::Short).await?;
     let Some(tablo) = store::tablos::find_tablo(&tx, id).await? else { return Ok(None) };
     let files = store::files::list_files(&tx, id, MAX_FILES_LISTED).await?;
     tx.commit().await?;
     Ok(Some(TabloWithFiles { tablo, files }))
 }
 
-/// Deletes a tablo; `false` where there is none. Its files are no longer served from here on;
-/// they are deleted by a cleanup that is enqueued with it, due after the grace (at most 365 days),
-/// until when [`restore`] brings all of it back.
+/// Deletes a tablo. Returns `false` if it does not exist. Its files are no longer served. A cleanup that is enqueued
+/// with the deletion deletes them after the grace (at most 365 days). Until then [`restore`] restores the tablo and
+/// its files.
 ///
 /// # Errors
-/// [`AppError::Invalid`] for too long a grace, [`AppError::Queue`].
+/// [`AppError::Invalid`] for a grace that is too long, [`AppError::Queue`].
 pub async fn delete(database: &Database, id: Uuid, grace: Duration) -> Result<bool, AppError> {
     if grace > MAX_GRACE {
         return Err(AppError::invalid("grace", format!("is {} s, more than {}", grace.as_secs(), MAX_GRACE.as_secs())));
     }
-    let mut client = database.client().await?;
-    let tx = store::begin(&mut client, Patience::Short).await?;
+    let tx = store::begin(database, Patience::Short).await?;
     if !store::tablos::delete_tablo(&tx, id).await? {
         return Ok(false);
     }
@@ -89,17 +86,16 @@ pub async fn delete(database: &Database, id: Uuid, grace: Duration) -> Result<bo
     Ok(true)
 }
 
-/// Brings a deleted tablo back under its id, with the files that it carried. Where it carried
-/// none, or they are long gone, this is a new tablo with that id.
+/// Restores a deleted tablo with its id and files. Creates a new tablo with that id if it had no files or they are
+/// deleted already.
 ///
 /// # Errors
 /// [`AppError::TabloExists`]; [`AppError::FilesBeingDeleted`] once the cleanup has marked its
 /// files; [`AppError::Invalid`] for a bad name; [`AppError::Queue`].
 pub async fn restore(database: &Database, id: Uuid, name: &str) -> Result<Tablo, AppError> {
     check_name(name)?;
-    let mut client = database.client().await?;
-    let tx = store::begin(&mut client, Patience::Short).await?;
-    // Before the statements that look at the files, so that they see what the last one decided.
+    let tx = store::begin(database, Patience::Short).await?;
+    // Comes before the statements that read the files, so that they see the decision of the previous holder.
     store::orphans::decide_alone(&tx).await?;
     let tablo = store::tablos::create_tablo(&tx, id, name).await?.ok_or(AppError::TabloExists(id))?;
     store::orphans::bring_files_back(&tx, id).await?;

@@ -1,8 +1,8 @@
-//! Text that people give: what is allowed in a name.
+//! Rules for names.
 
 use super::AppError;
 
-/// Refuses text that is empty, longer than `max_bytes`, or holds a control character.
+/// Rejects text that is empty, longer than `max_bytes`, or contains a control character.
 pub(super) fn check(field: &'static str, text: &str, max_bytes: usize) -> Result<(), AppError> {
     if text.is_empty() {
         return Err(AppError::invalid(field, "is empty"));

@@ -1,4 +1,4 @@
-//! Adding single jobs, each committed alone, on one connection or on several at once.
+//! Enqueues single jobs, each in its own transaction, on one or several connections.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -10,18 +10,20 @@ use super::error::BenchError;
 use super::jobs::{Noop, bare};
 use super::rounds::{Limit, per_second};
 use super::store;
-use crate::{Args, Error, enqueue};
+use crate::enqueue::enqueue;
+use crate::error::Error;
+use crate::job::Args;
 
-/// How a job is added.
+/// How a job is enqueued.
 #[derive(Clone, Copy)]
 pub(super) enum Way {
-    /// By the queue's function.
+    /// With the queue's function.
     Enqueue,
-    /// By an INSERT of the same row.
+    /// With a bare INSERT of the same row.
     Bare,
 }
 
-/// Adds jobs on all connections until each has reached the limit; jobs a second.
+/// Enqueues jobs on all connections until each reaches the limit. Returns jobs per second.
 pub(super) async fn rate(clients: &[Arc<Client>], way: Way, limit: Limit) -> Result<f64, BenchError> {
     let (start, mut tasks) = (Instant::now(), JoinSet::new());
     for client in clients {
@@ -34,7 +36,7 @@ pub(super) async fn rate(clients: &[Arc<Client>], way: Way, limit: Limit) -> Res
     Ok(per_second(added, start.elapsed().as_secs_f64()))
 }
 
-/// How many one connection has added.
+/// Enqueues jobs on one connection. Returns their number.
 async fn add(client: Arc<Client>, way: Way, limit: Limit) -> Result<u64, Error> {
     let args = Args::of(&Noop {})?;
     let (job, start, mut added) = (bare(&args), Instant::now(), 0);

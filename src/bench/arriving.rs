@@ -1,7 +1,7 @@
-//! Jobs that arrive singly at a given rate, and how soon each one starts.
+//! Enqueues single jobs at a given rate and measures the latency until each one starts.
 //!
-//! The arrivals keep to their times whatever becomes of earlier ones: a slow spell delays no arrival
-//! that would have shown it.
+//! Arrivals follow a fixed schedule and do not wait for earlier ones (no coordinated omission): a slow phase does not
+//! delay the arrivals that measure it.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -18,42 +18,44 @@ use super::jobs::Noop;
 use super::measured_worker::nanoseconds_now;
 use super::rig::{Deadline, Rig};
 use super::rounds::per_second;
-use crate::{Error, JobId, enqueue};
+use crate::enqueue::enqueue;
+use crate::error::Error;
+use crate::job::JobId;
 
-/// The longest latency told apart, in µs: an hour.
+/// The upper bound of the histogram, in µs: an hour.
 const LONGEST: u64 = 3_600_000_000;
-/// How long the last jobs may take to start.
+/// The time limit for the start of the last jobs.
 const START_WITHIN: Duration = Duration::from_secs(30);
-/// How far an arrival may be from its even place, in parts of the gap, either way.
+/// The deviation of an arrival from an even schedule, either way, as a fraction of the gap.
 const JITTER: f64 = 0.25;
 
 /// How jobs arrive.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Arrivals {
     pub jobs: u64,
-    /// A second.
+    /// Jobs per second.
     pub rate: f64,
     pub connections: usize,
-    /// Latencies are kept apart for each such time.
+    /// Each window has a histogram.
     pub window: Duration,
 }
 
-/// What became of them.
+/// The result of a series of arrivals.
 pub(super) struct Arrived {
-    /// Jobs a second that really arrived.
+    /// The actual rate, in jobs per second.
     pub rate: f64,
-    /// Latencies in µs, for each window.
+    /// Latencies in µs, one histogram per window.
     pub windows: Vec<Histogram<u64>>,
 }
 
 impl Arrivals {
-    /// How long they take.
+    /// The duration of all arrivals.
     pub fn lasting(&self) -> Duration {
         Duration::from_secs_f64(self.rate.recip()).saturating_mul(u32::try_from(self.jobs).unwrap_or(u32::MAX))
     }
 }
 
-/// Has jobs arrive at a worker process that has nothing else to do.
+/// Enqueues jobs for an otherwise idle worker process.
 pub(super) async fn arrive(rig: &mut Rig<'_>, arrivals: Arrivals) -> Result<Arrived, BenchError> {
     rig.clear().await?;
     let sessions = rig.sessions().await?;
@@ -100,7 +102,7 @@ pub(super) async fn arrive(rig: &mut Rig<'_>, arrivals: Arrivals) -> Result<Arri
     Ok(Arrived { rate, windows: latencies.take() })
 }
 
-/// Adds every `connections`th job at its time.
+/// Enqueues every `connections`th job at its scheduled time.
 async fn produce(
     client: Client,
     arrivals: Arrivals,
@@ -119,7 +121,8 @@ async fn produce(
     Ok(())
 }
 
-/// From the acknowledged commit to the first line of the handler, whichever is heard of first.
+/// Latencies from the acknowledged commit to the first line of the handler. The two events of a job are recorded in
+/// either order.
 struct Latencies {
     window: Duration,
     seen: Mutex<Seen>,
@@ -178,7 +181,7 @@ impl Latencies {
 
     fn take(&self) -> Vec<Histogram<u64>> {
         let mut windows = std::mem::take(&mut self.seen().windows);
-        // The rest after the last whole window is no window of its own.
+        // The rest after the last full window is added to that window.
         if let [.., whole, rest] = &mut windows[..]
             && rest.len() < whole.len() / 2
         {
@@ -201,18 +204,18 @@ impl Seen {
         while self.windows.len() <= number {
             self.windows.push(self.empty.clone());
         }
-        // A handler may begin before the producer has read its acknowledgement.
+        // A handler may begin before the producer has read the acknowledgement.
         self.windows[number].saturating_record(started.saturating_sub(acknowledged) / 1_000);
         self.count += 1;
     }
 }
 
-/// A percentile in ms.
+/// Returns a percentile in ms.
 pub(super) fn percentile(latencies: &Histogram<u64>, percent: f64) -> f64 {
     milliseconds(latencies.value_at_percentile(percent))
 }
 
-/// The usual percentiles as figures, named after `what`.
+/// Reports the usual percentiles as figures, with the prefix `what`.
 pub(super) fn percentiles(rig: &mut Rig<'_>, what: &str, latencies: &Histogram<u64>) {
     for (name, percent) in [("p50", 50.0), ("p90", 90.0), ("p99", 99.0), ("max", 100.0)] {
         let value = percentile(latencies, percent);

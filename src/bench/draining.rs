@@ -1,4 +1,4 @@
-//! Working off a backlog, from the first claim to the last finish by the database's clock.
+//! Drains a backlog. Measures from the first claim to the last finish by the database's clock.
 
 use super::error::BenchError;
 use super::jobs::noops;
@@ -8,25 +8,26 @@ use super::rig::Rig;
 use super::rounds::{per_job, per_second};
 use super::store;
 use super::worker_process::WorkerProcess;
+use crate::admin;
+use crate::enqueue::enqueue_copy;
 use crate::job::DEFAULT_QUEUE;
-use crate::{copy, operate};
 
-/// What one drain took.
+/// The result of one drain.
 pub(super) struct Drained {
-    /// Jobs a second.
+    /// Jobs per second.
     pub rate: f64,
-    /// WAL to insert a job, and to run and finish it, in bytes.
+    /// WAL per job in bytes: to insert it, and to run and finish it.
     pub wal: (f64, f64),
-    /// Dead rows that a job leaves behind.
+    /// Dead rows per job.
     pub dead_rows: f64,
-    /// Seconds of a core for 100,000 jobs, of all worker processes together.
+    /// CPU seconds per 100,000 jobs, of all worker processes together.
     pub cpu: Option<f64>,
-    /// The most memory that a worker process had, in MiB.
+    /// The highest peak memory of a worker process, in MiB.
     pub peak: Option<f64>,
 }
 
-/// Adds so many jobs and has them worked off by so many worker processes, which are started and ready
-/// before the first job may be claimed.
+/// Enqueues `jobs` jobs and drains them with `workers` worker processes, which are ready before the first job can be
+/// claimed.
 pub(super) async fn drain(
     rig: &mut Rig<'_>,
     jobs: u64,
@@ -35,13 +36,13 @@ pub(super) async fn drain(
 ) -> Result<Drained, BenchError> {
     let sessions = rig.sessions().await?;
     let dead_before = store::server::dead_rows(&rig.client).await?;
-    operate::pause(&rig.client, DEFAULT_QUEUE).await?;
+    admin::pause(&rig.client, DEFAULT_QUEUE).await?;
     let wal_insert = fill(rig, jobs).await?;
     let mut workers = rig.start(setup, workers).await?;
     let cpu_before = cpu(&workers);
     let (machine_before, wal_before) = (MachineTime::now(), store::server::wal_position(&rig.client).await?);
 
-    operate::resume(&rig.client, DEFAULT_QUEUE).await?;
+    admin::resume(&rig.client, DEFAULT_QUEUE).await?;
     rig.drained(jobs, &mut workers).await?;
 
     let wal_run = store::server::wal_position(&rig.client).await? - wal_before;
@@ -61,17 +62,17 @@ pub(super) async fn drain(
     })
 }
 
-/// Adds so many jobs in one transaction; the WAL it took.
+/// Enqueues `jobs` jobs in one transaction. Returns the bytes of WAL written.
 async fn fill(rig: &Rig<'_>, jobs: u64) -> Result<i64, BenchError> {
     let before = store::server::wal_position(&rig.client).await?;
     let mut client = rig.connect().await?;
-    let tx = client.transaction().await.map_err(crate::Error::from)?;
-    copy(&tx, noops(jobs)).await?;
-    tx.commit().await.map_err(crate::Error::from)?;
+    let tx = client.transaction().await.map_err(crate::error::Error::from)?;
+    enqueue_copy(&tx, noops(jobs)).await?;
+    tx.commit().await.map_err(crate::error::Error::from)?;
     Ok(store::server::wal_position(&rig.client).await? - before)
 }
 
-/// Of all together, where all are known.
+/// Returns the CPU seconds of all workers together if all are known.
 fn cpu(workers: &[WorkerProcess]) -> Option<f64> {
     workers.iter().map(|worker| worker.usage().map(|Usage { cpu, .. }| cpu)).sum()
 }

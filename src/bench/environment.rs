@@ -1,5 +1,4 @@
-//! What a run measures on: the machine, the server and its settings, and the two times that bound
-//! everything else.
+//! The environment of a run: the machine, the server and its settings, and the two times that bound all figures.
 
 use std::time::Instant;
 
@@ -11,9 +10,10 @@ use super::jobs::{Noop, bare};
 use super::machine::Machine;
 use super::rig::Rig;
 use super::store;
-use crate::{Args, Error};
+use crate::error::Error;
+use crate::job::Args;
 
-/// The settings that matter.
+/// The Postgres settings that affect the figures.
 const SETTINGS: [&str; 11] = [
     "fsync",
     "synchronous_commit",
@@ -27,25 +27,25 @@ const SETTINGS: [&str; 11] = [
     "jit",
     "max_connections",
 ];
-/// How often each of the times is taken.
+/// Samples of each time.
 const TIMES: usize = 100;
 
-/// What is measured on.
+/// The environment of a run.
 #[derive(Clone, Debug, Serialize)]
 pub struct Environment {
     /// The version of this library.
     pub postrider: &'static str,
-    /// The machine that the bench and its workers run on.
+    /// The machine of the bench and its workers.
     pub machine: Machine,
     /// The version of Postgres.
     pub postgres: String,
     /// Whether Postgres runs on the same host.
     pub same_host: bool,
-    /// Settings of Postgres by name, as it shows them.
+    /// Settings of Postgres by name, as `SHOW` prints them.
     pub settings: Vec<Setting>,
-    /// The median of `SELECT 1`.
+    /// The median time of `SELECT 1`.
     pub round_trip_ms: Option<f64>,
-    /// The median of an INSERT of one row, committed alone.
+    /// The median time of an INSERT of one row in its own transaction.
     pub commit_ms: Option<f64>,
 }
 
@@ -54,7 +54,7 @@ pub struct Environment {
 pub struct Setting {
     /// Its name.
     pub name: String,
-    /// Its value; none where this version does not have it.
+    /// Its value. `None` if this version does not have it.
     pub value: Option<String>,
 }
 
@@ -62,7 +62,7 @@ impl Environment {
     pub(super) async fn of(rig: &Rig<'_>) -> Result<Self, BenchError> {
         let client = &rig.client;
         let (postgres, same_host) = store::server::server(client).await?;
-        // On a connection without settings of our own.
+        // A fresh connection shows the server's values: ours changes some.
         let settings = store::server::settings(&rig.connect().await?, &SETTINGS).await?;
         let settings = settings.into_iter().map(|(name, value)| Setting { name, value }).collect();
         let args = Args::of(&Noop {})?;
@@ -81,14 +81,14 @@ impl Environment {
         })
     }
 
-    /// The value of a setting.
+    /// Returns the value of a setting.
     #[must_use]
     pub fn setting(&self, name: &str) -> Option<&str> {
         self.settings.iter().find(|setting| setting.name == name)?.value.as_deref()
     }
 }
 
-/// The median time of an act.
+/// Returns the median time of `act`.
 async fn milliseconds(mut act: impl AsyncFnMut() -> Result<(), Error>) -> Result<Option<f64>, Error> {
     let mut times = Vec::with_capacity(TIMES);
     for _ in 0..TIMES {

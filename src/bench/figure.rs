@@ -1,51 +1,50 @@
-//! A figure: what a scenario found, and how far that was the same each time.
+//! A figure: the result of a measurement and its spread over the rounds.
 
 use serde::Serialize;
 
 /// One measured figure.
 ///
-/// As JSON it is one line of `worker bench --json`: names and units stay the same from release to
-/// release.
+/// In `worker bench --json` it is one line. Names and units are stable across releases.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Figure {
-    /// The scenario, a dot, and what was measured.
+    /// `<scenario>.<measurement>`.
     pub name: String,
-    /// The median of the rounds; none where this system does not tell.
+    /// The median of the rounds. `None` if this system does not provide it.
     pub value: Option<f64>,
-    /// Of all the numbers.
+    /// The unit of all values except the ratio.
     pub unit: Unit,
-    /// The lowest of the rounds, where there were several.
+    /// The lowest value if there are several rounds.
     pub min: Option<f64>,
-    /// The highest.
+    /// The highest value if there are several rounds.
     pub max: Option<f64>,
-    /// What it is compared with, measured in the same rounds.
+    /// The value that it is compared with, measured in the same rounds.
     pub baseline: Option<f64>,
-    /// Value by baseline: the median of the rounds, each compared with its own baseline.
+    /// The median over the rounds of value divided by baseline of the same round.
     pub ratio: Option<f64>,
 }
 
-/// What a figure is counted in.
+/// The unit of a figure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 pub enum Unit {
-    /// Jobs a second.
+    /// Jobs per second.
     #[serde(rename = "jobs/s")]
     JobsPerSecond,
-    /// Queries a second.
+    /// Queries per second.
     #[serde(rename = "queries/s")]
     QueriesPerSecond,
     /// Milliseconds.
     #[serde(rename = "ms")]
     Milliseconds,
-    /// Seconds of one core.
+    /// CPU seconds.
     #[serde(rename = "s")]
     CoreSeconds,
-    /// Hundredths of a core.
+    /// Percent of one core.
     #[serde(rename = "%")]
     PercentOfCore,
-    /// Bytes a job.
+    /// Bytes per job.
     #[serde(rename = "B/job")]
     BytesPerJob,
-    /// Rows a job.
+    /// Rows per job.
     #[serde(rename = "rows/job")]
     RowsPerJob,
     /// Mebibytes.
@@ -54,7 +53,7 @@ pub enum Unit {
 }
 
 impl Unit {
-    /// As it is written.
+    /// The symbol of the unit.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -71,12 +70,12 @@ impl Unit {
 }
 
 impl Figure {
-    /// Of one measurement; none where there was nothing to measure with.
+    /// A figure of one measurement. `value` is `None` if it could not be measured.
     pub(super) fn single(name: impl Into<String>, unit: Unit, value: Option<f64>) -> Self {
         Self { name: name.into(), value, unit, min: None, max: None, baseline: None, ratio: None }
     }
 
-    /// Of several rounds.
+    /// A figure of several rounds.
     pub(super) fn of_rounds(name: impl Into<String>, unit: Unit, rounds: &[f64]) -> Self {
         let mut figure = Self::single(name, unit, median(rounds));
         if rounds.len() > 1 {
@@ -86,13 +85,13 @@ impl Figure {
         figure
     }
 
-    /// The same, where some rounds may have nothing.
+    /// As [`Self::of_rounds`], without the rounds that have no value.
     pub(super) fn of_known_rounds(name: impl Into<String>, unit: Unit, rounds: &[Option<f64>]) -> Self {
         let known: Vec<f64> = rounds.iter().flatten().copied().collect();
         Self::of_rounds(name, unit, &known)
     }
 
-    /// Compared with what was measured beside it, round by round.
+    /// Adds a baseline that was measured in the same rounds.
     pub(super) fn beside(mut self, rounds: &[f64], bare: &[f64]) -> Self {
         let ratios: Vec<f64> = rounds.iter().zip(bare).filter(|(_, bare)| **bare > 0.0).map(|(a, b)| a / b).collect();
         self.baseline = median(bare);
@@ -100,7 +99,7 @@ impl Figure {
         self
     }
 
-    /// Compared with one number.
+    /// Adds a fixed baseline.
     pub(super) fn against(mut self, baseline: Option<f64>) -> Self {
         self.ratio = self.value.zip(baseline).filter(|(_, baseline)| *baseline > 0.0).map(|(value, by)| value / by);
         self.baseline = baseline;
@@ -108,7 +107,7 @@ impl Figure {
     }
 }
 
-/// The middle one, or the mean of the two in the middle.
+/// Returns the middle value, or the mean of the two middle values.
 pub(super) fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);

@@ -1,12 +1,14 @@
-//! The jobs that are measured: they do nothing, or wait.
+//! The measured jobs: they do nothing, or wait.
 
 use serde::{Deserialize, Serialize};
 
 use super::store::jobs::BareJob;
+use crate::error::Error;
+use crate::job::NewJob;
+use crate::job::{Args, Job, Priority};
 use crate::job::{DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE};
-use crate::{Args, Error, Job, NewJob, Priority};
 
-/// A job whose handler does what the worker process was started to do, by default nothing.
+/// A job that does nothing, or waits if the setup of the worker process says so.
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Noop {}
 
@@ -14,12 +16,12 @@ impl Job for Noop {
     const KIND: &'static str = "noop";
 }
 
-/// So many jobs to be added.
+/// Returns `count` jobs to enqueue.
 pub(super) fn noops(count: u64) -> impl Iterator<Item = Result<NewJob, Error>> {
     (0..count).map(|_| NewJob::of(&Noop {}))
 }
 
-/// The row that `enqueue` makes of a [`Noop`], to be added without it.
+/// Returns the row that `enqueue` writes for a [`Noop`], for inserts without `enqueue`.
 pub(super) fn bare(args: &Args) -> BareJob<'_> {
     BareJob {
         kind: Noop::KIND,

@@ -1,17 +1,17 @@
-//! What limits the figures, in words, derived from what was measured.
+//! Explains what limits the figures, derived from the measurements.
 
 use std::fmt::Write as _;
 
 use super::environment::Environment;
 use super::figure::Figure;
 
-/// From here on the cores count as fully used: the looking on and the kernel take the rest.
+/// From this share on, the cores count as fully used: observation and the kernel take the rest.
 const ALL_BUSY: f64 = 0.85;
-/// A longer round trip is a network's.
+/// A longer round trip means a network.
 const LOCAL_ROUND_TRIP_MS: f64 = 0.3;
 
-/// What of machine and settings limits the figures; `busy` are the shares of all cores' time that
-/// were used during the drains.
+/// Returns the limits that machine and settings impose on the figures. `busy` is the share of all cores' time that was
+/// used during the drains.
 pub(super) fn limits(environment: &Environment, figures: &[Figure], busy: Option<f64>) -> Vec<String> {
     let mut limits = untrustworthy(environment);
     limits.extend(commits(environment, figures));
@@ -27,7 +27,7 @@ pub(super) fn limits(environment: &Environment, figures: &[Figure], busy: Option
     limits
 }
 
-/// Reasons for which the figures do not count.
+/// Reasons why the figures are invalid or misleading.
 fn untrustworthy(environment: &Environment) -> Vec<String> {
     let mut reasons = Vec::new();
     if environment.machine.debug_build {
@@ -51,7 +51,7 @@ fn untrustworthy(environment: &Environment) -> Vec<String> {
     reasons
 }
 
-/// One connection waits for each commit.
+/// A single connection is bounded by the commit latency.
 fn commits(environment: &Environment, figures: &[Figure]) -> Option<String> {
     let (commit, round_trip) = (environment.commit_ms?, environment.round_trip_ms?);
     let waits = commit - round_trip;
@@ -87,7 +87,7 @@ fn cores(environment: &Environment, figures: &[Figure], busy: Option<f64>) -> Op
     let (busy, cores) = (busy?, environment.machine.cores?);
     let percent = busy * 100.0;
     let worker = value(figures, "drain.worker_cpu_per_100k").zip(value(figures, "drain.rate"));
-    // CPU seconds for 100,000 jobs, times how many of these are done in a second.
+    // CPU seconds per 100,000 jobs, times the rate in units of 100,000 jobs.
     let worker = worker.map(|(cpu, rate)| cpu * rate / 100_000.0);
     let share = worker.map(|share| format!(", of which the worker used {share:.1} cores")).unwrap_or_default();
     if busy < ALL_BUSY {
@@ -106,7 +106,7 @@ fn cores(environment: &Environment, figures: &[Figure], busy: Option<f64>) -> Op
     ))
 }
 
-/// A rate that was not reached says that the producer's side is the limit.
+/// If a target rate was not reached, the producers are the limit.
 fn arrivals(figures: &[Figure]) -> Vec<String> {
     let offered = figures.iter().filter(|figure| figure.name.starts_with("arrivals.") && figure.baseline.is_some());
     offered
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn a_slow_disk_a_far_server_and_missed_arrivals_are_told() {
+    fn a_slow_disk_a_remote_server_and_missed_arrivals_are_reported() {
         let figures = [rate("single.rate", 100.0, 1.0), rate("connections.rate", 1_000.0, 1.0)];
         let found = limits(&environment(&[], 0.1, 10.0), &figures, Some(0.2));
         assert!(found[0].contains("at most 100 a second") && found[0].contains("10.0 times"), "{found:?}");

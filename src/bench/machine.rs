@@ -1,24 +1,24 @@
-//! The machine that a run measures on.
+//! The machine of a run.
 
 use std::fs;
 
 use serde::Serialize;
 
-/// The machine, as far as it tells.
+/// The machine, as far as it can be determined.
 #[derive(Clone, Debug, Serialize)]
 pub struct Machine {
     /// Cores that this process may use.
     pub cores: Option<usize>,
-    /// All of its memory, in MiB.
+    /// Total memory in MiB.
     pub memory_mib: Option<u64>,
     /// The operating system.
     pub os: String,
-    /// Whether this program was built without optimisation, so that its figures do not count.
+    /// Whether this is a debug build. Its figures are invalid.
     pub debug_build: bool,
 }
 
 impl Machine {
-    /// This one.
+    /// Returns this machine.
     pub(super) fn here() -> Self {
         Self {
             cores: std::thread::available_parallelism().map(usize::from).ok(),

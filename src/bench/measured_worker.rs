@@ -1,8 +1,7 @@
-//! The worker that is measured: a process of its own, so that CPU and memory are those of a worker
-//! and of nothing else.
+//! The measured worker: a separate process, so that its CPU and memory are those of a worker only.
 //!
-//! Promises: a [`Worker`] at its default settings, but for what [`WorkerSetup`] says; it ends when its
-//! standard input does, so also when the run that started it is killed.
+//! Promises: a [`Worker`] with its default settings, except for those in [`WorkerSetup`]. It ends at the end of its
+//! standard input, and thus also when the run that started it is killed.
 
 use std::io::{self, Read, Write};
 use std::sync::mpsc;
@@ -13,19 +12,20 @@ use serde::{Deserialize, Serialize};
 use super::error::BenchError;
 use super::jobs::Noop;
 use crate::job::{DEFAULT_QUEUE, JobId};
-use crate::{Context, Database, Shutdown, Worker};
+use crate::postgres::Database;
+use crate::worker::{Context, Shutdown, Worker};
 
-/// What a worker process is told, as one argument of its command line.
+/// The settings of a worker process, passed as one command-line argument.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub struct WorkerSetup {
     /// The scratch database, on the server of `DATABASE_URL`.
     pub(super) database: String,
     /// Slots of the queue `default`.
     pub(super) slots: usize,
-    /// How long a job takes; none: no time at all.
+    /// How long a job takes. `None`: the handler returns at once.
     pub(super) work: Option<Duration>,
-    /// Whether the start of each handler is written to standard output: the job's id, and the time in
-    /// nanoseconds since 1970.
+    /// Whether to write the start of each handler to standard output: the job's id, and the time in nanoseconds since
+    /// 1970.
     pub(super) reports: bool,
 }
 
@@ -42,7 +42,7 @@ pub async fn serve(server: &Database, setup: WorkerSetup, shutdown: Shutdown) ->
         .queue(DEFAULT_QUEUE, setup.slots)
         .handle(move |_: Noop, cx: Context<Option<mpsc::Sender<Start>>>| async move {
             if let Some(reports) = cx.state() {
-                // Nobody reads on where the run has ended.
+                // Fails only if the run has ended.
                 let _ = reports.send((cx.job_id(), nanoseconds_now()));
             }
             if let Some(work) = work {
@@ -58,13 +58,13 @@ pub async fn serve(server: &Database, setup: WorkerSetup, shutdown: Shutdown) ->
 /// A job and when its handler began.
 type Start = (JobId, u64);
 
-/// The time in nanoseconds since 1970, by which two processes of a host compare events.
+/// Returns the time in nanoseconds since 1970, which is comparable between processes of a host.
 pub(super) fn nanoseconds_now() -> u64 {
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Writes starts on a thread of its own, so that no handler waits for the pipe.
+/// Writes starts on a dedicated thread, so that no handler waits for the pipe.
 fn reporter() -> io::Result<mpsc::Sender<Start>> {
     let (sender, starts) = mpsc::channel::<Start>();
     std::thread::Builder::new().name("reports".to_owned()).spawn(move || {

@@ -1,14 +1,13 @@
-//! Measuring this machine and this Postgres with the queue on them: `worker bench`.
+//! `worker bench`: measures the queue on this machine and this Postgres.
 //!
-//! A run makes a scratch database on the server (`scratch`), measures one scenario after the other in
-//! it (`scenarios`), tells an [`Observer`] of each figure, and drops the database. What is measured
-//! goes through the queue's public functions; beside them, where that makes sense, the bare statements
-//! run in the same round. The workers are processes of their own (`worker_process` starts them,
-//! `measured_worker` is what they do).
+//! A run creates a scratch database on the server (`scratch`), measures one scenario after another in it
+//! (`scenarios`), reports each figure to an [`Observer`], and drops the database. Scenarios use the queue's public
+//! functions. As a baseline, some also run the bare statements in the same round. Workers are separate processes
+//! (`worker_process` starts them, `measured_worker` runs in them).
 //!
-//! Promises: no other database and no live table is touched; nothing is left behind, also after a
-//! failure or a signal, and after `kill -9` until the next run; after each drain the database is asked
-//! whether every job was finished exactly once. Writes nothing to standard output.
+//! Promises: no other database and no live table is changed. A run cleans up after itself, also after a failure or a
+//! signal; after `kill -9` the next run does. After each drain it checks in the database that every job was finished
+//! exactly once. It writes nothing to standard output.
 
 mod adding;
 mod arriving;
@@ -43,14 +42,15 @@ use figure::median;
 use rig::Rig;
 use scratch::Scratch;
 
-use crate::database::MigrationSet;
-use crate::{Database, Shutdown};
+use crate::postgres::Database;
+use crate::schema::MigrationSet;
+use crate::worker::Shutdown;
 
-/// Measures what is planned on the server of `server`, until all is done or `shutdown`; what limits
-/// the figures, in words.
+/// Runs the plan on the server of `server` until it is done or `shutdown` begins. Returns explanations of what limits
+/// the figures.
 ///
 /// # Errors
-/// [`BenchError`]; the figures that the observer has heard of stand.
+/// [`BenchError`]. The figures that the observer has received remain valid.
 pub async fn run(
     server: &Database,
     plan: &Plan,

@@ -1,13 +1,13 @@
-//! Who is told what a run finds while it goes on.
+//! Progress and results of a run while it is in progress.
 
 use super::{Environment, Figure, Scenario};
 
-/// Hears of a run as it goes on.
+/// Receives the progress and the figures of a run.
 pub trait Observer {
-    /// What is measured on, before anything is.
+    /// Called with the environment before the first scenario.
     fn begins(&mut self, environment: &Environment);
-    /// A scenario is so far.
+    /// Called when a scenario progresses: `done` of `of` steps.
     fn advances(&mut self, scenario: Scenario, done: u64, of: u64);
-    /// A figure is known.
+    /// Called for each figure.
     fn finds(&mut self, figure: &Figure);
 }

@@ -1,44 +1,44 @@
-//! What is to be measured, how often and how large.
+//! The plan of a run: what to measure, how often and at what size.
 
 use std::time::Duration;
 
-/// Something to be measured.
+/// A scenario to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Scenario {
     /// Single jobs enqueued on one connection.
     Single,
-    /// Single jobs enqueued on 32 connections while all slots of a worker are taken.
+    /// Single jobs enqueued on 32 connections while all slots of a worker are in use.
     Connections,
-    /// Batches of 1,000 by `enqueue_many`.
+    /// Batches of 1,000 jobs with `enqueue_many`.
     Many,
-    /// One large `copy`.
+    /// One large `enqueue_copy`.
     Copy,
-    /// A backlog worked off by one worker process.
+    /// One worker process drains a backlog.
     Drain,
     /// A bulk producer and a worker at the same time.
     Steady,
-    /// How soon a job starts on an idle system.
+    /// Latency until a job starts on an idle system.
     Pickup,
-    /// How soon jobs start that arrive singly, at 300 and at 2,000 a second.
+    /// Latency until jobs start that are enqueued singly at 300 and at 2,000 per second.
     Arrivals,
-    /// What a worker costs that has nothing to do.
+    /// The cost of an idle worker.
     Idle,
-    /// A very large backlog against a small one.
+    /// A very large backlog compared with a small one.
     Backlog,
-    /// Very many jobs scheduled for later on the same queue.
+    /// Very many jobs of the same queue scheduled for later.
     Scheduled,
-    /// A transaction held open elsewhere.
+    /// Jobs arrive while another session keeps a transaction open.
     Held,
-    /// A long time at a steady rate.
+    /// A steady rate for a long time.
     Soak,
-    /// More and more worker processes on one queue.
+    /// An increasing number of worker processes on one queue.
     Fleet,
     /// Jobs that take 50 ms on 500 slots.
     Slots,
 }
 
 impl Scenario {
-    /// Those of a usual run.
+    /// The default scenarios.
     pub const USUAL: [Self; 9] = [
         Self::Single,
         Self::Connections,
@@ -50,10 +50,10 @@ impl Scenario {
         Self::Arrivals,
         Self::Idle,
     ];
-    /// Those that take long and run only where they are asked for.
+    /// Long scenarios, which run only on request.
     pub const LONG: [Self; 6] = [Self::Backlog, Self::Scheduled, Self::Held, Self::Soak, Self::Fleet, Self::Slots];
 
-    /// The name, with which those of its figures begin.
+    /// The name, which is the prefix of the names of its figures.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -76,18 +76,18 @@ impl Scenario {
     }
 }
 
-/// What is to be measured.
+/// The plan of a run.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// In this order.
+    /// The scenarios, in this order.
     pub scenarios: Vec<Scenario>,
-    /// How often throughput is measured; none: 5 times, or twice where it is to be quick.
+    /// Rounds of each throughput measurement. Default: 5, or 2 if `quick`.
     pub rounds: Option<u32>,
-    /// How many jobs a scenario works on, instead of its own number.
+    /// Jobs per scenario. Default: depends on the scenario.
     pub jobs: Option<u64>,
-    /// How long `held` and `soak` last, instead of their own time.
+    /// Duration of `held` and `soak`. Default: depends on the scenario.
     pub time: Option<Duration>,
-    /// Small enough that the usual scenarios together take less than half a minute.
+    /// Reduces the sizes so that the default scenarios together take less than half a minute.
     pub quick: bool,
 }
 
@@ -96,17 +96,17 @@ impl Plan {
         self.rounds.unwrap_or(if self.quick { 2 } else { 5 })
     }
 
-    /// As many jobs as were asked for, else `usual`, else `quick`.
+    /// Returns the requested number of jobs, or else `usual` or `quick`, depending on the plan.
     pub(super) fn jobs(&self, usual: u64, quick: u64) -> u64 {
         self.jobs.unwrap_or(if self.quick { quick } else { usual })
     }
 
-    /// How long one round of enqueueing lasts at most.
+    /// The time limit of one round of enqueueing.
     pub(super) fn enqueueing(&self) -> Duration {
         Duration::from_millis(if self.quick { 200 } else { 1_000 })
     }
 
-    /// How long the long scenario lasts.
+    /// The duration of a long scenario.
     pub(super) fn lasting(&self, usual: Duration) -> Duration {
         self.time.unwrap_or(if self.quick { Duration::from_secs(6) } else { usual })
     }

@@ -1,17 +1,16 @@
-//! What a process and the machine have used, as Linux tells it under `/proc`; elsewhere nothing is
-//! known.
+//! Resource usage of a process and of the machine, from `/proc`. Available on Linux only.
 
 use std::fs;
 
-/// Ticks a second in `/proc`, the same on every Linux.
+/// Ticks per second in `/proc`, the same on every Linux.
 const TICKS: f64 = 100.0;
 
-/// What a process has used so far.
+/// The resource usage of a process so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Usage {
-    /// Seconds of one core.
+    /// CPU seconds.
     pub cpu: f64,
-    /// The most memory it ever had, in MiB.
+    /// Peak memory in MiB.
     pub peak_mebibytes: f64,
 }
 
@@ -22,7 +21,7 @@ impl Usage {
     }
 }
 
-/// How busy all cores have been since the system started.
+/// The busy and total time of all cores since the system started.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct MachineTime {
     busy: f64,
@@ -40,11 +39,11 @@ impl MachineTime {
             .filter_map(|ticks| ticks.parse().ok())
             .collect();
         let total = times.iter().sum();
-        // The fourth and fifth are idle and waiting for a disk.
+        // The fourth and fifth values are idle and iowait.
         Some(Self { busy: total - times.get(3)? - times.get(4)?, total })
     }
 
-    /// The share of all cores' time that was used between two looks.
+    /// Returns the share of all cores' time that was busy since `before`.
     pub fn busy_since(self, before: Self) -> Option<f64> {
         let total = self.total - before.total;
         (total > 0.0).then(|| (self.busy - before.busy) / total)
@@ -55,7 +54,7 @@ fn read(path: &str) -> Option<String> {
     fs::read_to_string(path).ok()
 }
 
-/// Fields 14 and 15, counted behind the name, which may hold spaces and parentheses.
+/// Reads fields 14 and 15. Counts from the end of the name, which may contain spaces and parentheses.
 fn cpu_seconds(stat: &str) -> Option<f64> {
     let (_, fields) = stat.rsplit_once(')')?;
     let mut ticks = fields.split_whitespace().skip(11).map(str::parse::<f64>);

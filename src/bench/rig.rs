@@ -1,4 +1,4 @@
-//! What every scenario has at hand: the scratch database, worker processes, the plan.
+//! The tools of every scenario: the scratch database, worker processes, the plan.
 
 use std::time::Duration;
 
@@ -13,23 +13,25 @@ use super::plan::{Plan, Scenario};
 use super::scratch::Scratch;
 use super::store;
 use super::worker_process::WorkerProcess;
+use crate::error::Error;
+use crate::job::JobId;
+use crate::postgres::Database;
 use crate::worker::DEFAULT_CONCURRENCY;
-use crate::{Database, Error, JobId};
 
-/// How often to look whether something has come about.
-const LOOK: Duration = Duration::from_millis(20);
-/// How long a worker process may take to be ready.
+/// The poll interval of waits.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
+/// The time limit for a worker process to become ready or to end.
 const READY_WITHIN: Duration = Duration::from_secs(30);
-/// How long a worker needs until it has nothing to do but to wait to be told.
+/// How long a ready worker needs until it is idle and waits for notifications.
 const SETTLE: Duration = Duration::from_millis(300);
 
 pub(super) struct Rig<'r> {
     pub plan: &'r Plan,
-    /// A connection to the scratch database, for looking on.
+    /// A connection to the scratch database, for observation.
     pub client: Client,
     pub scenario: Scenario,
     pub figures: Vec<Figure>,
-    /// The share of all cores' time that was used during each drain.
+    /// The share of all cores' time that was busy during each drain.
     pub busy: Vec<f64>,
     scratch: &'r Scratch,
     observer: &'r mut dyn Observer,
@@ -43,7 +45,8 @@ impl<'r> Rig<'r> {
         Ok(Self { plan, client, scenario, figures: Vec::new(), busy: Vec::new(), scratch, observer })
     }
 
-    /// A connection from outside the database, not counted among its own.
+    /// Returns a connection to another database, which the statistics of the scratch database do not count, and the
+    /// scratch database's name.
     pub fn outside(&self) -> (&Client, &str) {
         (&self.scratch.admin, self.scratch.name())
     }
@@ -52,34 +55,34 @@ impl<'r> Rig<'r> {
         self.observer
     }
 
-    /// A connection of its own to the scratch database.
+    /// Opens a new connection to the scratch database.
     pub async fn connect(&self) -> Result<Client, Error> {
         connect(&self.scratch.database).await
     }
 
-    /// Tells how far the scenario is.
+    /// Reports the progress of the scenario.
     pub fn advance(&mut self, done: u64, of: u64) {
         let scenario = self.scenario;
         self.observer.advances(scenario, done, of);
     }
 
-    /// A figure is known.
+    /// Reports and keeps a figure.
     pub fn found(&mut self, figure: Figure) {
         self.observer.finds(&figure);
         self.figures.push(figure);
     }
 
-    /// A figure of this scenario.
+    /// Returns the name of a figure of this scenario.
     pub fn name(&self, what: &str) -> String {
         format!("{}.{what}", self.scenario.name())
     }
 
-    /// A worker process as it is by default.
+    /// Returns the default setup of a worker process.
     pub fn setup(&self) -> WorkerSetup {
         WorkerSetup { database: self.scratch.name().to_owned(), slots: DEFAULT_CONCURRENCY, work: None, reports: false }
     }
 
-    /// Starts so many worker processes and waits until all hear of new jobs.
+    /// Starts `count` worker processes and waits until all receive notifications.
     pub async fn start(&self, setup: &WorkerSetup, count: usize) -> Result<Vec<WorkerProcess>, BenchError> {
         let mut workers = Vec::new();
         for _ in 0..count {
@@ -89,7 +92,7 @@ impl<'r> Rig<'r> {
         Ok(workers)
     }
 
-    /// Starts one that reports the start of each job.
+    /// Starts a worker process that reports the start of each job.
     pub async fn start_reporting(
         &self,
         started: impl FnMut(JobId, u64) + Send + 'static,
@@ -112,8 +115,8 @@ impl<'r> Rig<'r> {
         Ok(())
     }
 
-    /// Ends the worker processes, and waits until their sessions have ended too: only then is all
-    /// counted that they did.
+    /// Stops the worker processes and waits until their sessions have ended: only then do the server's statistics
+    /// include all their work.
     pub async fn stop(&self, workers: Vec<WorkerProcess>, sessions_before: i64) -> Result<(), BenchError> {
         for worker in workers {
             worker.stop().await?;
@@ -121,7 +124,7 @@ impl<'r> Rig<'r> {
         self.until_sessions_end(sessions_before).await
     }
 
-    /// Ends them at once, whatever they run.
+    /// Kills the worker processes, whatever they run, and waits until their sessions have ended.
     pub async fn kill(&self, workers: Vec<WorkerProcess>, sessions_before: i64) -> Result<(), BenchError> {
         for mut worker in workers {
             worker.check()?;
@@ -142,7 +145,7 @@ impl<'r> Rig<'r> {
         store::server::sessions(&self.client).await
     }
 
-    /// Waits until no job is left, as long as so many may take.
+    /// Waits until no job is left. The time limit depends on the number of jobs.
     pub async fn drained(&self, jobs: u64, workers: &mut [WorkerProcess]) -> Result<(), BenchError> {
         let deadline = Deadline::new("the end of all jobs", Duration::from_mins(1) + Duration::from_millis(2 * jobs));
         while !store::jobs::is_drained(&self.client).await? {
@@ -152,7 +155,7 @@ impl<'r> Rig<'r> {
         Ok(())
     }
 
-    /// Makes sure that so many jobs were finished, each once; what the history says of them.
+    /// Checks that all `enqueued` jobs were finished, each exactly once. Returns their summary from the history.
     pub async fn finished(&self, enqueued: u64) -> Result<store::jobs::Finished, BenchError> {
         let found = store::jobs::finished(&self.client).await?;
         let all = |count: i64| u64::try_from(count) == Ok(enqueued);
@@ -168,7 +171,7 @@ impl<'r> Rig<'r> {
         })
     }
 
-    /// Empties the tables of jobs.
+    /// Truncates the tables of jobs.
     pub async fn clear(&self) -> Result<(), Error> {
         store::jobs::clear_jobs(&self.client).await
     }
@@ -180,7 +183,7 @@ async fn connect(database: &Database) -> Result<Client, Error> {
     Ok(client)
 }
 
-/// The end of patience.
+/// The time limit of a wait.
 pub(super) struct Deadline {
     what: &'static str,
     limit: Duration,
@@ -192,12 +195,12 @@ impl Deadline {
         Self { what, limit, at: Instant::now() + limit }
     }
 
-    /// Waits a moment before the next look, or fails where time is up.
+    /// Sleeps until the next poll. Fails if the time limit has passed.
     pub async fn wait(&self) -> Result<(), BenchError> {
         if Instant::now() >= self.at {
             return Err(BenchError::Stalled { what: self.what, seconds: self.limit.as_secs() });
         }
-        sleep(LOOK).await;
+        sleep(POLL_INTERVAL).await;
         Ok(())
     }
 }

@@ -1,20 +1,20 @@
-//! Rounds of enqueueing, with the queue's functions and barely, in turns.
+//! Rounds of enqueueing that alternate between the queue's functions and bare statements.
 
 use std::time::{Duration, Instant};
 
 use super::error::BenchError;
 use super::figure::{Figure, Unit};
 use super::rig::Rig;
-use crate::Error;
+use crate::error::Error;
 
-/// When a round is over.
+/// The limit of a round: it ends when either value is reached.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Limit {
     pub jobs: u64,
     pub time: Duration,
 }
 
-/// Repeats `act`, which adds `jobs_each` jobs, until the limit is reached; jobs a second.
+/// Repeats `act`, which enqueues `jobs_each` jobs, until the limit is reached. Returns jobs per second.
 pub(super) async fn rate(
     limit: Limit,
     jobs_each: u64,
@@ -28,7 +28,7 @@ pub(super) async fn rate(
     Ok(per_second(added, start.elapsed().as_secs_f64()))
 }
 
-/// Measures `ours` and `bare` in turns, each on empty tables; each comes first in every other round.
+/// Alternates between `ours` and `bare`, each on empty tables. Each comes first in every other round.
 pub(super) async fn compare(
     rig: &mut Rig<'_>,
     ours: impl AsyncFn() -> Result<f64, BenchError>,
@@ -52,14 +52,14 @@ pub(super) async fn compare(
     Ok(())
 }
 
-/// Jobs a second.
+/// Returns jobs per second.
 #[allow(clippy::cast_precision_loss, reason = "no run comes near 2^52 jobs")]
 pub(super) fn per_second(jobs: u64, seconds: f64) -> f64 {
-    // Fewer jobs than the clock can tell apart.
+    // Avoids a division by zero for times below the clock's resolution.
     jobs as f64 / seconds.max(1e-6)
 }
 
-/// So much for each job.
+/// Returns the average per job.
 #[allow(clippy::cast_precision_loss, reason = "no run comes near 2^52 jobs or bytes")]
 pub(super) fn per_job(total: i64, jobs: u64) -> f64 {
     total as f64 / jobs.max(1) as f64

@@ -1,8 +1,8 @@
-//! The database to measure in, made for one run and dropped after it.
+//! The scratch database, created for one run and dropped after it.
 //!
-//! Promises: nothing else on the server is touched; it is gone after success, failure and signals;
-//! what a killed run has left behind is dropped by the next one, and only that: it must bear our mark,
-//! and the lock of its run must be free. The lock is taken before the database is there.
+//! Promises: nothing else on the server is changed. The database is dropped after success, failure and signals. After
+//! a killed run, the next run drops it. A run drops other databases only if they have our mark and the lock of their
+//! run is free. The lock is taken before the database is created.
 
 use std::time::Duration;
 
@@ -11,23 +11,24 @@ use tokio_postgres::Client;
 
 use super::error::BenchError;
 use super::store::scratch::{self as store, ScratchName};
-use crate::{Database, Error};
+use crate::error::Error;
+use crate::postgres::Database;
 
-/// How long dropping may take: a checkpoint may come first.
+/// The time limit of the drop, which may wait for a checkpoint.
 const DROP_WITHIN: Duration = Duration::from_mins(2);
 
-/// A scratch database of this run.
+/// The scratch database of this run.
 pub(super) struct Scratch {
-    /// The scratch database itself.
+    /// The handle of the scratch database.
     pub database: Database,
-    /// A connection to the database that `DATABASE_URL` names, which holds the run's lock.
+    /// A connection to the database of `DATABASE_URL`. It holds the run's lock.
     pub admin: Client,
     server: Database,
     name: ScratchName,
 }
 
 impl Scratch {
-    /// Makes one, empty, after dropping those of dead runs. Must not be cut off half-way.
+    /// Drops the databases of dead runs, then creates an empty one. Must not be dropped before it returns.
     pub async fn make(server: &Database) -> Result<Self, BenchError> {
         let admin = connect(server).await?;
         let (role, allowed) = store::may_create(&admin).await?;
@@ -35,14 +36,14 @@ impl Scratch {
             return Err(BenchError::MayNotCreate { role });
         }
         for dead in store::dead_runs(&admin).await? {
-            // Another run may have been quicker, which is as well.
+            // Another run may have dropped it first, which is harmless.
             if let Err(error) = store::drop(&admin, &dead).await {
                 tracing::warn!(%error, database = dead.as_str(), "scratch database of a dead run not dropped");
             }
         }
         let lock = fastrand::i64(..);
         if !store::take_run_lock(&admin, lock).await? {
-            return Err(Error::Connect(format!("the advisory lock {lock} is held by another session")).into());
+            return Err(Error::connect(format!("the advisory lock {lock} is held by another session")).into());
         }
         let name = ScratchName::of(lock);
         let database = server.beside(name.as_str());
@@ -50,7 +51,7 @@ impl Scratch {
         match store::create(&scratch.admin, &scratch.name).await {
             Ok(()) => Ok(scratch),
             Err(error) => {
-                // It may be there all the same.
+                // The database may exist despite the error.
                 let _ = scratch.remove().await;
                 Err(error.into())
             }
@@ -61,7 +62,7 @@ impl Scratch {
         self.name.as_str()
     }
 
-    /// Drops it, whoever is connected.
+    /// Drops the database even if sessions are connected to it.
     pub async fn remove(self) -> Result<(), BenchError> {
         let dropped = timeout(DROP_WITHIN, async {
             if self.admin.is_closed() {

@@ -1,7 +1,7 @@
-//! A worker process, seen from the run that measures it.
+//! The handle of a worker process in the run that measures it.
 //!
-//! Promise: it does not outlive the run. It is killed when let go of, and ends by itself when the run
-//! is killed, since its standard input ends then.
+//! Promise: the process does not outlive the run. Dropping the handle kills it. If the run is killed, the standard
+//! input of the process ends, and the process exits.
 
 use std::io;
 use std::process::Stdio;
@@ -16,26 +16,27 @@ use tokio_util::task::AbortOnDropHandle;
 use super::error::BenchError;
 use super::measured_worker::WorkerSetup;
 use super::process_usage::Usage;
-use crate::JobId;
+use crate::job::JobId;
+use crate::program::environment::variable;
 
-/// The word by which the program knows that it is to be such a process. Not a command for people.
+/// The hidden subcommand that runs the program as such a process.
 pub const WORKER_COMMAND: &str = "bench-worker";
 
-/// How long it may take to end once told to.
+/// The time limit for the process to stop.
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 
 pub(super) struct WorkerProcess {
     child: Child,
     pid: u32,
-    /// Its end is the sign to stop.
+    /// Closing it stops the process.
     stdin: Option<ChildStdin>,
-    /// The last line on its standard error.
-    said: Arc<Mutex<String>>,
+    /// The last line of its standard error.
+    last_line: Arc<Mutex<String>>,
     _followers: [AbortOnDropHandle<()>; 2],
 }
 
 impl WorkerProcess {
-    /// Starts one; `started` hears of each start of a handler, where the setup says so.
+    /// Starts a process. Calls `started` at each start of a handler if the setup enables reports.
     pub fn start(
         setup: &WorkerSetup,
         mut started: impl FnMut(JobId, u64) + Send + 'static,
@@ -44,16 +45,16 @@ impl WorkerProcess {
         let mut command = Command::new(std::env::current_exe()?);
         command.args([WORKER_COMMAND, &setup]).kill_on_drop(true);
         command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-        if std::env::var_os("RUST_LOG").is_none() {
+        if let Ok(None) = variable("RUST_LOG") {
             command.env("RUST_LOG", "warn");
         }
-        // A Ctrl-C at the terminal is for the run, which then ends its workers.
+        // A Ctrl-C at the terminal must reach only the run, which then ends its workers.
         #[cfg(unix)]
         command.process_group(0);
         let mut child = command.spawn()?;
         let (pid, stdin) = (child.id().unwrap_or_default(), child.stdin.take());
-        let said = Arc::new(Mutex::new(String::from("nothing")));
-        let heard = Arc::clone(&said);
+        let last_line = Arc::new(Mutex::new(String::from("nothing")));
+        let heard = Arc::clone(&last_line);
         let stderr = follow(child.stderr.take(), move |line| {
             line.clone_into(&mut heard.lock().unwrap_or_else(PoisonError::into_inner));
         });
@@ -62,19 +63,19 @@ impl WorkerProcess {
                 started(id, at);
             }
         });
-        Ok(Self { child, pid, stdin, said, _followers: [stderr, stdout] })
+        Ok(Self { child, pid, stdin, last_line, _followers: [stderr, stdout] })
     }
 
     pub fn pid(&self) -> u32 {
         self.pid
     }
 
-    /// What it has used so far, where the system tells.
+    /// Returns its resource usage so far, if the system provides it.
     pub fn usage(&self) -> Option<Usage> {
         Usage::of(self.pid)
     }
 
-    /// Fails where it has ended by itself.
+    /// Fails if the process has ended by itself.
     pub fn check(&mut self) -> Result<(), BenchError> {
         match self.child.try_wait()? {
             Some(status) => Err(self.ended(status.to_string())),
@@ -82,7 +83,7 @@ impl WorkerProcess {
         }
     }
 
-    /// Lets it finish what it runs, and waits for its end.
+    /// Shuts the process down: it drains. Waits for its end.
     pub async fn stop(mut self) -> Result<(), BenchError> {
         drop(self.stdin.take());
         let seconds = STOP_WITHIN.as_secs();
@@ -91,13 +92,16 @@ impl WorkerProcess {
         if status.success() { Ok(()) } else { Err(self.ended(status.to_string())) }
     }
 
-    /// Ends it at once, whatever it runs.
+    /// Kills the process, whatever it runs.
     pub async fn kill(mut self) -> Result<(), BenchError> {
         Ok(self.child.kill().await?)
     }
 
     fn ended(&self, status: String) -> BenchError {
-        BenchError::WorkerEnded { status, said: self.said.lock().unwrap_or_else(PoisonError::into_inner).clone() }
+        BenchError::WorkerEnded {
+            status,
+            last_line: self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone(),
+        }
     }
 }
 

@@ -1,4 +1,4 @@
-//! The HTTP service; all of it is in `postrider::web`.
+//! The HTTP service. Its code is in `postrider::web`.
 
 use std::process::ExitCode;
 

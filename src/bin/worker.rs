@@ -1,4 +1,4 @@
-//! The binary `worker`: the command line of [`postrider::cli`] on a runtime.
+//! The program `worker`: the command line of [`postrider::cli`].
 
 use std::process::ExitCode;
 
@@ -17,7 +17,7 @@ fn main() -> ExitCode {
         }
     };
     let status = runtime.block_on(invocation.execute());
-    // A handler that blocks its thread does not hold the end up.
+    // A handler that blocks its thread does not delay the exit.
     runtime.shutdown_background();
     ExitCode::from(status)
 }

@@ -1,4 +1,4 @@
-//! Times as a person reads them: how long ago, or in how long.
+//! Times for people: how long ago, or in how long.
 
 use chrono::{DateTime, Utc};
 
@@ -7,7 +7,7 @@ const HOUR: i64 = 60 * MINUTE;
 const DAY: i64 = 24 * HOUR;
 const YEAR: i64 = 365 * DAY;
 
-/// `in 14s`, `now` or `3m ago`, seen from `now`.
+/// `in 14s`, `now` or `3m ago`, relative to `now`.
 pub(super) fn relative(time: DateTime<Utc>, now: DateTime<Utc>) -> String {
     match (time - now).num_seconds() {
         0 => "now".to_owned(),

@@ -1,8 +1,7 @@
-//! What can be typed: the commands and their flags, read and checked once.
+//! The command line of `worker`: commands and flags, parsed and checked once.
 //!
-//! Promises: each flag has an environment variable, `WORKER_` and its name in capitals; a value
-//! that is out of its range is refused here, before anything touches the database. Each command's
-//! own flags stand beside the command.
+//! Promises: each flag has an environment variable, `WORKER_` and its name in capitals. A value out of range is
+//! refused before the database is touched. The flags of a command are in the command's file.
 
 use chrono::{DateTime, Utc};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -10,15 +9,17 @@ use clap::{Parser, Subcommand};
 
 use super::{
     bench::Bench, bench::BenchWorker, cancel::Cancel, completions::Completions, enqueue::Enqueue, failed::Failed,
-    list::List, migrate::Migrate, pause::Pause, pause::Resume, retry::Retry, run::Run, show::Show, stats::Stats,
+    list::List, migrate::Migrate, pause::Pause, pause::Resume, retry::Retry, roles::Roles, run::Run, show::Show,
+    stats::Stats,
 };
-use crate::enqueue::Due;
+use crate::job::Due;
 use crate::job::{State, check_kind, check_queue, check_unique_key};
 
 const ENVIRONMENT: &str = "\
 Environment:
-  DATABASE_URL         Postgres URL or key=value string (needed by all commands but completions)
+  DATABASE_URL         Postgres URL or key=value string (needed by all commands but roles and completions)
   DATABASE_LISTEN_URL  direct URL for LISTEN, where DATABASE_URL goes through a pooler
+  POSTRIDER_SCHEMA     schema of the queue [default: postrider]
   LOG_FORMAT           json or pretty [default: pretty on a terminal, else json]
   RUST_LOG             log filter [default: info]
   NO_COLOR             no colour anywhere
@@ -26,7 +27,7 @@ Environment:
 Each flag has an environment variable too, shown beside it; the flag goes before it.
 Exit status: 0 done, 1 failed, 2 not understood.";
 
-/// Postrider: runs background jobs kept in Postgres, and shows and steers them.
+/// Postrider: runs background jobs in Postgres, shows and changes them.
 #[derive(Debug, Parser)]
 #[command(name = "worker", version, about, after_help = ENVIRONMENT, max_term_width = 100)]
 pub(super) struct Cli {
@@ -38,6 +39,7 @@ pub(super) struct Cli {
 pub(super) enum Command {
     Run(Run),
     Migrate(Migrate),
+    Roles(Roles),
     Enqueue(Enqueue),
     Failed(Failed),
     List(List),
@@ -48,24 +50,24 @@ pub(super) enum Command {
     Resume(Resume),
     Stats(Stats),
     Bench(Bench),
-    /// Started by `bench` alone, and read by [`BenchWorker::read`].
+    /// Started only by `bench`, and parsed by [`BenchWorker::read`].
     #[command(skip)]
     BenchWorker(BenchWorker),
     Completions(Completions),
 }
 
 /// A queue's name.
-pub(super) fn queue_name(text: &str) -> Result<String, crate::Error> {
+pub(super) fn queue_name(text: &str) -> Result<String, crate::error::Error> {
     check_queue(text).map(|()| text.to_owned())
 }
 
 /// A kind's name.
-pub(super) fn kind_name(text: &str) -> Result<String, crate::Error> {
+pub(super) fn kind_name(text: &str) -> Result<String, crate::error::Error> {
     check_kind(text).map(|()| text.to_owned())
 }
 
 /// A unique key.
-pub(super) fn unique_key(text: &str) -> Result<String, crate::Error> {
+pub(super) fn unique_key(text: &str) -> Result<String, crate::error::Error> {
     check_unique_key(text).map(|()| text.to_owned())
 }
 
@@ -74,7 +76,7 @@ pub(super) fn time(text: &str) -> Result<DateTime<Utc>, String> {
     let time = DateTime::parse_from_rfc3339(text)
         .map_err(|error| format!("{error}; write an RFC 3339 time such as 2030-01-31T09:00:00Z"))?
         .to_utc();
-    Due::checked_at(time).map_err(|error| error.to_string())?;
+    Due::checked_at(time.into()).map_err(|error| error.to_string())?;
     Ok(time)
 }
 

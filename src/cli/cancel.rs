@@ -6,8 +6,9 @@ use super::connection;
 use super::each::Each;
 use super::failure::Failure;
 use super::output::Output;
+use crate::admin;
+use crate::job::JobId;
 use crate::job::State;
-use crate::{JobId, operate};
 
 /// Cancels jobs: waiting ones at once; the worker of a running one is asked to stop it.
 #[derive(Debug, Args)]
@@ -19,13 +20,13 @@ pub(super) struct Cancel {
 
 impl Cancel {
     pub async fn execute(&self, out: &mut Output) -> Result<(), Failure> {
-        let client = connection::connect().await?;
+        let mut connection = connection::connect().await?;
         let mut each = Each::new(out);
         for id in &self.ids {
-            let cancelled = connection::answer(operate::cancel(&client, *id)).await;
+            let cancelled = connection.answer(async |tx| admin::cancel(tx, *id).await).await;
             each.was(cancelled.map_err(Failure::from).map(|job| match job.state {
                 State::Cancelled => format!("job {id} cancelled"),
-                // Or whatever it has come to since.
+                // Or the state that it has reached since.
                 state => format!("job {id} is {state}: its worker was asked to stop it"),
             }))?;
         }

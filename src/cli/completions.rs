@@ -19,7 +19,7 @@ pub(super) struct Completions {
 
 impl Completions {
     pub fn execute(&self, out: &mut Output) -> Result<(), Failure> {
-        // Through memory, because the generator panics where nobody reads on.
+        // Through memory, because the generator panics if nobody reads its output.
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Cli::command(), "worker", &mut script);
         let script = String::from_utf8(script).map_err(|_| {

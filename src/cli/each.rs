@@ -1,10 +1,9 @@
-//! Commands that do one thing to each of several: they go on past single failures.
+//! Commands on several jobs or queues: they go on after single failures.
 
 use super::failure::{Failure, tell};
 use super::output::Output;
 
-/// What became of several things, told one line each: successes on standard output, failures on
-/// standard error.
+/// Reports each result on one line: successes on standard output, failures on standard error.
 pub(super) struct Each<'o> {
     out: &'o mut Output,
     failed: u64,
@@ -15,7 +14,7 @@ impl<'o> Each<'o> {
         Self { out, failed: 0 }
     }
 
-    /// Tells of one. Where nobody reads standard output any more the work still goes on.
+    /// Reports one. The work goes on even if nobody reads standard output any more.
     pub fn was(&mut self, result: Result<String, Failure>) -> Result<(), Failure> {
         match result {
             Ok(line) => {
@@ -32,6 +31,14 @@ impl<'o> Each<'o> {
                 Ok(())
             }
         }
+    }
+
+    /// Reports several successes at once.
+    pub fn were(&mut self, lines: impl Iterator<Item = String>) -> Result<(), Failure> {
+        for line in lines {
+            self.out.line(&line)?;
+        }
+        self.out.flush()
     }
 
     /// The result of the whole command.

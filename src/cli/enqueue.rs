@@ -11,13 +11,15 @@ use super::connection;
 use super::duration::{THOUSAND_YEARS, between};
 use super::failure::Failure;
 use super::output::Output;
+use crate::error::Error;
+use crate::job::Args as JobArgs;
+use crate::job::NewJob;
 use crate::job::{DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, MAX_ARGS_BYTES, MAX_MAX_ATTEMPTS, Priority};
-use crate::{Args as JobArgs, Error, NewJob};
 
 /// Adds a job and prints its id.
 #[derive(Debug, Args)]
 pub(super) struct Enqueue {
-    /// The kind, which chooses the handler: 1 to 128 of A-Z a-z 0-9 _ . / -
+    /// The kind, which determines the handler: 1 to 128 of A-Z a-z 0-9 _ . / -
     #[arg(value_parser = kind_name)]
     kind: String,
     /// The payload in JSON, at most 1 MiB; `-` reads it from standard input.
@@ -35,13 +37,13 @@ pub(super) struct Enqueue {
     at: Option<DateTime<Utc>>,
     /// Not before this long from now by the database's clock, 0s to 1000years, such as 90s or 2h.
     #[arg(long = "in", id = "in", value_name = "DURATION", env = "WORKER_IN",
-          value_parser = between(Duration::ZERO, THOUSAND_YEARS))]
+          value_parser = between(Duration::ZERO..=THOUSAND_YEARS))]
     delay: Option<Duration>,
     /// The failure of this attempt discards the job, 1 to 10000.
     #[arg(long, value_name = "N", env = "WORKER_MAX_ATTEMPTS", default_value_t = DEFAULT_MAX_ATTEMPTS,
           value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_MAX_ATTEMPTS)))]
     max_attempts: u32,
-    /// While an unfinished job has this key, print its id and add nothing; 1 to 512 bytes.
+    /// While an unfinished job has this key, print its id and add nothing. 1 to 512 bytes.
     #[arg(long, value_name = "TEXT", env = "WORKER_UNIQUE_KEY", value_parser = unique_key)]
     unique_key: Option<String>,
 }
@@ -50,8 +52,8 @@ impl Enqueue {
     pub async fn execute(self, out: &mut Output) -> Result<(), Failure> {
         let text = if self.args == "-" { standard_input().await? } else { self.args.clone() };
         let job = self.job(&text).map_err(|error| Failure::Usage(in_words_of_the_command(error)))?;
-        let client = connection::connect().await?;
-        let id = connection::answer(crate::enqueue::enqueue_new(&client, &job)).await?;
+        let mut connection = connection::connect().await?;
+        let id = connection.answer(async |tx| crate::enqueue::enqueue_job(tx, &job).await).await?;
         out.line(&id.to_string())
     }
 
@@ -59,7 +61,7 @@ impl Enqueue {
         let mut job = NewJob::new(&self.kind, JobArgs::parse(args)?)?
             .queue(&self.queue)?
             .priority(Priority::try_from(self.priority)?)
-            .limit_attempts(self.max_attempts)?;
+            .max_attempts(self.max_attempts)?;
         if let Some(time) = self.at {
             job = job.run_at(time)?;
         }
@@ -73,9 +75,9 @@ impl Enqueue {
     }
 }
 
-/// All of standard input, or one byte more than is allowed.
+/// All of standard input, up to one byte more than allowed.
 async fn standard_input() -> Result<String, Failure> {
-    // On a thread of its own, so that a signal still ends the command.
+    // On its own thread, so that a signal still ends the command.
     let read = tokio::task::spawn_blocking(|| {
         let mut bytes = Vec::new();
         std::io::stdin().lock().take(MAX_ARGS_BYTES as u64 + 1).read_to_end(&mut bytes).map(|_| bytes)
@@ -91,10 +93,10 @@ async fn standard_input() -> Result<String, Failure> {
     String::from_utf8(bytes).map_err(|_| Failure::Usage("ARGS_JSON on standard input is not UTF-8".to_owned()))
 }
 
-/// The library names fields, the command line has flags.
+/// Translates the library's field names into flags.
 fn in_words_of_the_command(error: Error) -> String {
     match error {
-        Error::Invalid { field: "args", problem } => {
+        Error::Invalid { field: "args", problem, .. } => {
             format!("ARGS_JSON {problem}; write JSON such as '{{\"sleep_ms\": 100}}'")
         }
         other => other.to_string(),

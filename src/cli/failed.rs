@@ -13,9 +13,9 @@ use super::output::Output;
 use super::pages::Pages;
 use super::table::{Column, Table};
 use super::{age, connection, json_lines};
+use crate::admin::{self, FailedFilter};
 use crate::job::State;
-use crate::operate::{self, FailedFilter};
-use crate::{JobId, JobRecord};
+use crate::job::{JobId, JobRecord};
 
 /// Shows jobs whose latest finished attempt failed, the newest failure first.
 ///
@@ -28,12 +28,12 @@ pub(super) struct Failed {
     json: bool,
     #[command(flatten)]
     which: WhichFailed,
-    /// At most so many; 0 is all.
+    /// At most this many; 0 is all.
     #[arg(long, value_name = "N", env = "WORKER_LIMIT", default_value_t = 100)]
     limit: u64,
 }
 
-/// Which failures are meant.
+/// The filters of failures.
 #[derive(Clone, Debug, Args)]
 pub(super) struct WhichFailed {
     /// Only jobs of this kind.
@@ -42,25 +42,25 @@ pub(super) struct WhichFailed {
     /// Only jobs of this queue.
     #[arg(long, value_name = "NAME", env = "WORKER_QUEUE", value_parser = queue_name)]
     queue: Option<String>,
-    /// Only failures of the last so long, 1ms to 100years, such as 90s, 2h or 7d.
+    /// Only failures of this last time, 1ms to 100years, such as 90s, 2h or 7d.
     #[arg(long, value_name = "DURATION", env = "WORKER_SINCE",
-          value_parser = between(Duration::from_millis(1), HUNDRED_YEARS))]
+          value_parser = between(Duration::from_millis(1)..=HUNDRED_YEARS))]
     since: Option<Duration>,
-    /// Only jobs that will be tried again, or only those given up.
+    /// Only jobs that will be retried, or only discarded ones.
     #[arg(long, value_name = "STATE", env = "WORKER_STATE",
           value_parser = state_of([State::Retryable, State::Discarded]))]
     state: Option<State>,
 }
 
 impl WhichFailed {
-    /// A page of them.
+    /// One page of them.
     pub fn page(&self, after: Option<(DateTime<Utc>, JobId)>, limit: u32) -> FailedFilter {
         FailedFilter {
             kind: self.kind.clone(),
             queue: self.queue.clone(),
             since: self.since,
             state: self.state,
-            after,
+            after: after.map(|(failed_at, id)| (failed_at.into(), id)),
             limit,
         }
     }
@@ -78,13 +78,13 @@ const COLUMNS: &[Column] = &[
 
 impl Failed {
     pub async fn execute(&self, out: &mut Output) -> Result<(), Failure> {
-        let client = connection::connect().await?;
-        let now = connection::answer(operate::now(&client)).await?;
+        let mut connection = connection::connect().await?;
+        let now = connection.answer(async |tx| admin::now(tx).await).await?;
         let (mut pages, mut table) = (Pages::new(self.limit), Table::new(COLUMNS));
         let mut after = None;
         loop {
             let filter = self.which.page(after, pages.next_size());
-            let page = connection::answer(operate::failed(&client, &filter)).await?;
+            let page = connection.answer(async |tx| admin::failed(tx, &filter).await).await?;
             let more = pages.took(page.iter().map(|(_, job)| job));
             if page.is_empty() && after.is_none() && !self.json {
                 tell("no failed jobs");

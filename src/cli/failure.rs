@@ -1,30 +1,36 @@
-//! Why a command did not do what it was asked, in words for whoever typed it.
+//! Errors of commands, worded for their user.
 //!
-//! Promise: the text says what happened, with what value, and what to do next; it is one line
-//! and holds no password.
-
-use std::io;
-
-use tokio_postgres::error::SqlState;
+//! Promise: the text says what happened, with what value, and what to do next. It is one line and contains no
+//! password.
 
 use super::exit;
-use super::logging::LoggingError;
-use super::visible::visible;
-use crate::Error;
+use crate::error::Error;
+use crate::job::JobId;
+use crate::program::environment::NotUnicode;
+use crate::program::logging::LoggingError;
+use crate::program::visible::visible;
 
-/// The end of a command that did not succeed.
+/// Why a command did not succeed.
 #[derive(Debug)]
 pub(super) enum Failure {
-    /// The command cannot be understood; nothing was done.
+    /// Wrong usage. Nothing was done.
     Usage(String),
-    /// It was understood and failed.
+    /// A failure.
     Failed(String),
-    /// It failed in parts, each of which has been told.
+    /// A partial failure. Its parts have been reported.
     Told,
 }
 
 impl Failure {
-    /// Says it on standard error; the exit status is returned.
+    /// An error about one of several jobs. Names the job if the error does not.
+    pub fn of_job(id: JobId, error: Error) -> Self {
+        match error {
+            Error::Database(_) => Self::Failed(format!("job {id}: {error}")),
+            error => error.into(),
+        }
+    }
+
+    /// Reports it on standard error. Returns the exit status.
     pub fn tell(&self) -> u8 {
         match self {
             Self::Usage(text) => {
@@ -42,13 +48,17 @@ impl Failure {
 
 /// One line on standard error.
 pub(super) fn tell(text: &str) {
-    use std::io::Write;
-    // Nobody is left to tell when standard error is gone.
-    let _ = writeln!(io::stderr(), "worker: {}", visible(text));
+    crate::program::tell(&format!("worker: {}", visible(text)));
 }
 
 impl From<LoggingError> for Failure {
     fn from(error: LoggingError) -> Self {
+        Self::Usage(error.to_string())
+    }
+}
+
+impl From<NotUnicode> for Failure {
+    fn from(error: NotUnicode) -> Self {
         Self::Usage(error.to_string())
     }
 }
@@ -63,23 +73,15 @@ impl From<Error> for Failure {
     }
 }
 
-/// What to do next, where the error does not say so itself.
+/// What to do next, if the error does not say so.
 fn advice(error: &Error) -> Option<&'static str> {
     match error {
-        Error::Connect(_) => Some("see that Postgres runs and that DATABASE_URL is right (scripts/dev starts one)"),
+        Error::Connect { .. } => Some("see that Postgres runs and that DATABASE_URL is right (scripts/dev starts one)"),
         Error::TimedOut(_) => Some("try again, or see in pg_stat_activity what holds it up"),
         Error::NotFound(_) => Some("`worker list` shows which there are"),
-        Error::Database(error) => error.code().and_then(|code| {
-            let schema_is_missing = [
-                SqlState::INVALID_SCHEMA_NAME,
-                SqlState::UNDEFINED_TABLE,
-                SqlState::UNDEFINED_COLUMN,
-                SqlState::UNDEFINED_FUNCTION,
-            ];
-            schema_is_missing
-                .contains(code)
-                .then_some("the schema is missing or older than this release needs: run `worker migrate`")
-        }),
+        error if error.lacks_schema() => {
+            Some("the schema is missing or older than this release needs: run `worker migrate`")
+        }
         _ => None,
     }
 }

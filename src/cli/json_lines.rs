@@ -1,11 +1,9 @@
-//! `--json`: one object a line (NDJSON), for jq and other programs.
-
-use std::fmt::Write;
+//! `--json`: one object per line (NDJSON), for jq and other programs.
 
 use serde::Serialize;
 
 use super::failure::Failure;
-use super::visible::is_unsafe;
+use crate::program::visible::{is_unsafe, json_escape};
 
 /// The value on one line.
 pub(super) fn line(value: &impl Serialize) -> Result<String, Failure> {
@@ -14,8 +12,8 @@ pub(super) fn line(value: &impl Serialize) -> Result<String, Failure> {
     Ok(escaped(text))
 }
 
-/// The same JSON with nothing in it that a terminal would act on. Outside of strings JSON has no
-/// such characters, and inside any character may be written as `\uXXXX`.
+/// The same JSON, without characters that a terminal would act on. JSON has them only inside strings, where any
+/// character may be written as `\uXXXX`.
 fn escaped(text: String) -> String {
     if !text.contains(is_unsafe) {
         return text;
@@ -23,9 +21,7 @@ fn escaped(text: String) -> String {
     let mut safe = String::with_capacity(text.len() + 16);
     for c in text.chars() {
         if is_unsafe(c) {
-            // All of them lie in the basic plane, so that one unit is enough.
-            // Writing to a String cannot fail.
-            let _ = write!(safe, "\\u{:04x}", u32::from(c));
+            safe.push_str(&json_escape(c));
         } else {
             safe.push(c);
         }
@@ -40,7 +36,7 @@ mod tests {
 
     #[test]
     fn a_line_means_the_same_json_and_is_safe_to_print() {
-        let value = serde_json::json!({ "error": "a\u{7f}\u{9b}\u{202e}\u{2028}\n\u{1b}b", "é": "世界" });
+        let value = serde_json::json!({ "error": "a\u{7f}\u{9b}\u{202e}\u{2028}\n\u{1b}\u{e0041}b", "é": "世界" });
         let line = line(&value).unwrap();
         assert!(!line.contains(is_unsafe), "{line:?}");
         assert_eq!(serde_json::from_str::<serde_json::Value>(&line).unwrap(), value);

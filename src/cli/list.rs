@@ -10,9 +10,9 @@ use super::output::Output;
 use super::pages::Pages;
 use super::table::{Column, Table};
 use super::{age, connection, json_lines};
-use crate::JobRecord;
+use crate::admin::{self, ListFilter};
+use crate::job::JobRecord;
 use crate::job::State;
-use crate::operate::{self, ListFilter};
 
 /// Shows jobs, the newest first.
 ///
@@ -31,7 +31,7 @@ pub(super) struct List {
     /// Only jobs of this queue.
     #[arg(long, value_name = "NAME", env = "WORKER_QUEUE", value_parser = queue_name)]
     queue: Option<String>,
-    /// At most so many; 0 is all.
+    /// At most this many; 0 is all.
     #[arg(long, value_name = "N", env = "WORKER_LIMIT", default_value_t = 100)]
     limit: u64,
 }
@@ -49,13 +49,13 @@ const COLUMNS: &[Column] = &[
 
 impl List {
     pub async fn execute(self, out: &mut Output) -> Result<(), Failure> {
-        let client = connection::connect().await?;
-        let now = connection::answer(operate::now(&client)).await?;
+        let mut connection = connection::connect().await?;
+        let now = connection.answer(async |tx| admin::now(tx).await).await?;
         let (mut pages, mut table) = (Pages::new(self.limit), Table::new(COLUMNS));
         let mut filter = ListFilter { state: self.state, kind: self.kind, queue: self.queue, after: None, limit: 0 };
         loop {
             filter.limit = pages.next_size();
-            let page = connection::answer(operate::list(&client, &filter)).await?;
+            let page = connection.answer(async |tx| admin::list(tx, &filter).await).await?;
             let more = pages.took(page.iter());
             if page.is_empty() && filter.after.is_none() && !self.json {
                 tell("no jobs");

@@ -7,8 +7,8 @@ use super::connection;
 use super::failure::Failure;
 use super::output::Output;
 use super::table::{Column, Table};
-use crate::Database;
-use crate::database::{MigrationSet, SchemaStatus};
+use crate::postgres::Database;
+use crate::schema::{MigrationSet, SchemaStatus};
 
 /// The sets that the worker needs.
 pub(super) const SETS: [MigrationSet; 2] = [MigrationSet::Queue, MigrationSet::App];
@@ -31,7 +31,7 @@ impl Migrate {
         }
         let mut rows = Vec::new();
         for set in SETS {
-            rows.push(cells(connection::answer(database.schema_status(set)).await?));
+            rows.push(cells(database.schema_status(set).await?));
         }
         Table::new(&[
             Column::Whole("SCHEMA"),

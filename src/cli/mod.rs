@@ -1,9 +1,8 @@
 //! The command line `worker`.
 //!
-//! A command is read and checked whole ([`parse`]) before anything is done ([`Invocation::execute`]).
-//! Data goes to standard output, all else to standard error; a mistake is told in one line that
-//! says what happened, with what value, and what to do next. Knows no SQL: it looks and steers
-//! through [`operate`](crate::operate), as any other program can, and measures through
+//! A command is parsed and checked as a whole ([`parse`]) before it does anything ([`Invocation::execute`]). Data
+//! goes to standard output, all else to standard error. An error is one line that says what happened, with what
+//! value, and what to do next. This module knows no SQL: it uses [`admin`](crate::admin) like any other program, and
 //! [`bench`](crate::bench).
 
 mod age;
@@ -20,19 +19,18 @@ mod failed;
 mod failure;
 mod json_lines;
 mod list;
-pub mod logging;
 mod migrate;
 mod output;
 mod pages;
 mod pause;
 mod queues;
 mod retry;
+mod roles;
 mod run;
 mod show;
 mod stats;
 mod table;
 mod usage;
-mod visible;
 
 use std::ffi::OsString;
 
@@ -42,23 +40,24 @@ use self::args::{Cli, Command};
 use self::bench::BenchWorker;
 use self::failure::Failure;
 use self::output::Output;
-use crate::Shutdown;
+use self::roles::Roles;
+use crate::program::{environment, logging};
+use crate::worker::Shutdown;
 
-/// A command, understood and checked, that has not done anything yet.
+/// A parsed and checked command.
 #[derive(Debug)]
 pub struct Invocation(Command);
 
-/// Reads a command, the program's own name first.
+/// Parses a command. The first word is the program's own name.
 ///
 /// # Errors
-/// The exit status of a command that ends here: help and version (0), a mistake (2). It has been
-/// told what is wrong.
+/// The exit status of a command that ends here: help and version (0), wrong usage (2), already reported.
 pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Invocation, u8> {
     let typed: Vec<OsString> = typed.into_iter().collect();
     if let Some(worker) = BenchWorker::read(&typed) {
         return Ok(Invocation(Command::BenchWorker(worker)));
     }
-    let mut command = Cli::command();
+    let mut command = environment::tidied(Cli::command());
     command.build();
     let read = command.clone().try_get_matches_from(&typed).and_then(|matches| {
         let cli = Cli::from_arg_matches(&matches)?;
@@ -77,10 +76,10 @@ pub fn parse(typed: impl IntoIterator<Item = OsString>) -> Result<Invocation, u8
 }
 
 impl Invocation {
-    /// Does it, and returns the exit status (see [`exit`]). What went wrong has been told.
+    /// Runs it and returns the exit status (see [`exit`]). Errors have been reported.
     ///
-    /// Wants a runtime of several threads: a command that is held up by whoever reads its output
-    /// still ends at a signal.
+    /// Needs a multi-threaded runtime: a command that is blocked by the reader of its output must still end at a
+    /// signal.
     pub async fn execute(self) -> u8 {
         match self.result().await {
             Ok(status) => status,
@@ -89,11 +88,11 @@ impl Invocation {
     }
 
     async fn result(self) -> Result<u8, Failure> {
-        logging::init()?;
+        let _log = logging::init()?;
         let shutdown =
             Shutdown::on_signals().map_err(|error| Failure::Failed(format!("cannot wait for signals: {error}")))?;
         let command = match self.0 {
-            // These have something to end first.
+            // These must clean up first.
             Command::Run(run) => return run.execute(shutdown).await,
             Command::Bench(bench) => return bench.execute(shutdown).await,
             Command::BenchWorker(worker) => return worker.execute(shutdown).await,
@@ -113,16 +112,17 @@ impl Invocation {
             Command::Pause(pause) => pause.execute(&mut out).await,
             Command::Resume(resume) => resume.execute(&mut out).await,
             Command::Stats(stats) => stats.execute(&mut out).await,
+            Command::Roles(_) => Roles::execute(&mut out),
             Command::Completions(completions) => completions.execute(&mut out),
         };
-        // What was shown before a failure is shown all the same.
+        // Output from before a failure is still printed.
         out.flush()?;
         result.map(|()| exit::DONE)
     }
 }
 
-/// The other commands have nothing to end first: the first signal ends them, with a status of ours.
-/// What the database was doing for them is rolled back.
+/// Other commands have nothing to clean up: the first signal ends them, with a status of ours. The database rolls
+/// back what they were doing.
 fn end_at_a_signal(shutdown: Shutdown) {
     tokio::spawn(async move {
         shutdown.begun().await;

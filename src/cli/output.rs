@@ -1,7 +1,7 @@
-//! Standard output: data, and nothing but data.
+//! Standard output: only data.
 //!
-//! Promise: a reader that goes away (`worker list | head -1`) ends the command quietly and
-//! well; any other fault of standard output is a failure.
+//! Promise: a reader that goes away (`worker list | head -1`) ends the command quietly and with success. Any other
+//! error of standard output is a failure.
 
 use std::io::{self, BufWriter, Stdout, Write};
 
@@ -17,17 +17,17 @@ impl Output {
         Self { stdout: BufWriter::new(io::stdout()), gone: false }
     }
 
-    /// One line.
+    /// Prints one line.
     pub fn line(&mut self, text: &str) -> Result<(), Failure> {
         self.write(|out| writeln!(out, "{text}"))
     }
 
-    /// Hands on what is held back.
+    /// Flushes.
     pub fn flush(&mut self) -> Result<(), Failure> {
         self.write(Write::flush)
     }
 
-    /// Whether nobody reads any more, so that more data is work for nothing.
+    /// Whether the reader is gone, so that more output is useless.
     pub fn is_gone(&self) -> bool {
         self.gone
     }

@@ -1,40 +1,40 @@
-//! How many rows to ask for next, so that a list of any length takes little memory.
+//! Sizes of pages, so that a list of any length takes little memory.
 
-use crate::JobRecord;
+use crate::job::JobRecord;
 
 /// Rows of the first page.
 const FIRST: u32 = 100;
-/// The most rows of a page.
+/// The largest page, in rows.
 const MOST: u32 = 500;
-/// About how many bytes of JSON a page may hold: rows of a mebibyte each come in small pages.
+/// About the largest page, in bytes of JSON: rows of 1 MiB each come in small pages.
 const PAGE_BYTES: usize = 4 * 1024 * 1024;
 
-/// A list under way.
+/// A list in progress.
 pub(super) struct Pages {
-    /// Rows still wanted; none: all there are.
+    /// Rows still wanted. None: all.
     left: Option<u64>,
     size: u32,
 }
 
 impl Pages {
-    /// For a `--limit`, where 0 means all.
+    /// For a `--limit`, of which 0 means all.
     pub fn new(limit: u64) -> Self {
         Self { left: (limit > 0).then_some(limit), size: FIRST }
     }
 
-    /// The size of the next page, 0 when there is enough.
+    /// The size of the next page. 0 when there are enough rows.
     pub fn next_size(&self) -> u32 {
         let left = self.left.unwrap_or(u64::MAX);
         u32::try_from(left).unwrap_or(u32::MAX).min(self.size)
     }
 
-    /// Notes a page that was asked for by [`Pages::next_size`]; whether another one may follow.
+    /// Records a page that [`Pages::next_size`] asked for. Returns whether another one may follow.
     pub fn took<'r>(&mut self, rows: impl Iterator<Item = &'r JobRecord>) -> bool {
         let asked = self.next_size();
         let (mut count, mut bytes) = (0_u32, 0_usize);
         for row in rows {
             count += 1;
-            bytes += row.args.get().len() + row.errors.get().len();
+            bytes += row.json_bytes();
         }
         if let Some(left) = &mut self.left {
             *left = left.saturating_sub(u64::from(count));

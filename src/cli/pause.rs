@@ -7,9 +7,9 @@ use super::connection;
 use super::each::Each;
 use super::failure::Failure;
 use super::output::Output;
-use crate::operate;
+use crate::admin;
 
-/// Stops the claiming of queues, on all workers; running jobs go on.
+/// Pauses queues: no worker claims their jobs, and running ones go on.
 ///
 /// Lasts until `worker resume`, also over restarts.
 #[derive(Debug, Args)]
@@ -19,7 +19,7 @@ pub(super) struct Pause {
     queues: Vec<String>,
 }
 
-/// Lets paused queues be claimed again.
+/// Resumes paused queues.
 #[derive(Debug, Args)]
 pub(super) struct Resume {
     /// The queues' names.
@@ -29,10 +29,10 @@ pub(super) struct Resume {
 
 impl Pause {
     pub async fn execute(&self, out: &mut Output) -> Result<(), Failure> {
-        let client = connection::connect().await?;
+        let mut connection = connection::connect().await?;
         let mut each = Each::new(out);
         for queue in &self.queues {
-            let paused = connection::answer(operate::pause(&client, queue)).await;
+            let paused = connection.answer(async |tx| admin::pause(tx, queue).await).await;
             each.was(paused.map_err(Failure::from).map(|()| format!("queue {queue} paused")))?;
         }
         each.end()
@@ -41,10 +41,10 @@ impl Pause {
 
 impl Resume {
     pub async fn execute(&self, out: &mut Output) -> Result<(), Failure> {
-        let client = connection::connect().await?;
+        let mut connection = connection::connect().await?;
         let mut each = Each::new(out);
         for queue in &self.queues {
-            let resumed = connection::answer(operate::resume(&client, queue)).await;
+            let resumed = connection.answer(async |tx| admin::resume(tx, queue).await).await;
             each.was(resumed.map_err(Failure::from).map(|()| format!("queue {queue} resumed")))?;
         }
         each.end()

@@ -1,4 +1,4 @@
-//! The value of `--queues`: which queues a worker serves, each with how many jobs at once.
+//! The value of `--queues`: the queues that a worker serves, each with its concurrency.
 
 use std::str::FromStr;
 

@@ -8,7 +8,9 @@ use super::failed::WhichFailed;
 use super::failure::{Failure, tell};
 use super::output::Output;
 use super::pages::Pages;
-use crate::{Error, JobId, operate};
+use crate::admin;
+use crate::error::Error;
+use crate::job::JobId;
 
 /// Runs jobs again: makes a waiting one due now, brings a finished one back with a fresh budget.
 ///
@@ -24,14 +26,14 @@ pub(super) struct Retry {
     all_failed: bool,
     #[command(flatten, next_help_heading = "With --all-failed")]
     which: WhichFailed,
-    /// At most so many; 0 is all.
+    /// At most this many; 0 is all.
     #[arg(long, value_name = "N", env = "WORKER_LIMIT", default_value_t = 0)]
     limit: u64,
 }
 
 impl Retry {
-    /// The filters that were typed beside ids. A filter from the environment does no harm there:
-    /// it is meant for other commands, too.
+    /// The filters that were given beside ids on the command line. A filter from the environment is ignored there: it
+    /// is meant for other commands, too.
     pub fn misplaced_filter(&self, matches: &ArgMatches) -> Option<&'static str> {
         let typed = |name: &&str| matches.value_source(name) == Some(clap::parser::ValueSource::CommandLine);
         ["kind", "queue", "since", "state", "limit"].into_iter().find(|name| !self.all_failed && typed(name))
@@ -42,38 +44,48 @@ impl Retry {
     }
 
     async fn ids(&self, out: &mut Output) -> Result<(), Failure> {
-        let client = connection::connect().await?;
+        let mut connection = connection::connect().await?;
         let mut each = Each::new(out);
         for id in &self.ids {
-            let retried = connection::answer(operate::retry(&client, *id)).await;
+            let retried = connection.answer(async |tx| admin::retry(tx, *id).await).await;
             each.was(retried.map(|_| retried_line(*id)).map_err(Failure::from))?;
         }
         each.end()
     }
 
     async fn all_failed(&self, out: &mut Output) -> Result<(), Failure> {
-        let client = connection::connect().await?;
+        let mut connection = connection::connect().await?;
         let mut pages = Pages::new(self.limit);
         let mut each = Each::new(out);
         let mut after = None;
         loop {
             let filter = self.which.page(after, pages.next_size());
-            let page = connection::answer(operate::failed(&client, &filter)).await?;
+            let page = connection.answer(async |tx| admin::failed(tx, &filter).await).await?;
             let more = pages.took(page.iter().map(|(_, job)| job));
             if page.is_empty() && after.is_none() {
                 tell("no failed jobs");
             }
-            // A job that fails anew stands before the place where the next page begins, so that
-            // this ends however fast they fail.
+            // A job that fails again comes before the start of the next page, so that this ends however fast jobs
+            // fail.
             after = page.last().map(|(failed_at, job)| (*failed_at, job.id)).or(after);
-            for id in page.iter().map(|(_, job)| job.id) {
-                match connection::answer(operate::retry_failed(&client, id)).await {
+            let ids: Vec<JobId> = page.iter().map(|(_, job)| job.id).collect();
+            let one_by_one = match connection.answer(async |tx| admin::retry_failed_many(tx, &ids).await).await {
+                Ok(many) => {
+                    each.were(many.retried.into_iter().map(retried_line))?;
+                    // A key that another job may have must not undo the others.
+                    many.keyed
+                }
+                // A locked job, or one edited into nonsense, does not stop the others.
+                Err(error) if is_about_one_job(&error) => ids,
+                Err(error) => return Err(error.into()),
+            };
+            for id in one_by_one {
+                match connection.answer(async |tx| admin::retry_failed(tx, id).await).await {
                     Ok(true) => each.was(Ok(retried_line(id)))?,
-                    // It runs again already, or has ended well since the page was read.
+                    // It runs again already, or has succeeded since the page was read.
                     Ok(false) => {}
-                    // Without a connection no other would fare better.
-                    Err(error @ (Error::Connect(_) | Error::TimedOut(_))) => return Err(error.into()),
-                    Err(error) => each.was(Err(error.into()))?,
+                    Err(error) if is_about_one_job(&error) => each.was(Err(Failure::of_job(id, error)))?,
+                    Err(error) => return Err(error.into()),
                 }
             }
             if !more {
@@ -81,6 +93,14 @@ impl Retry {
             }
         }
     }
+}
+
+/// Whether others may succeed: the error is about the job or a lock on it.
+fn is_about_one_job(error: &Error) -> bool {
+    matches!(error, Error::KeyTaken { .. })
+        || error.is_about_a_row()
+        || error.is_locked_out()
+        || error.sqlstate().is_some_and(|code| code.starts_with("40"))
 }
 
 fn retried_line(id: JobId) -> String {

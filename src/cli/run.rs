@@ -1,6 +1,7 @@
 //! `worker run`.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use clap::Args;
@@ -12,44 +13,43 @@ use super::migrate::{self, SETS};
 use super::queues::Queues;
 use super::{connection, exit};
 use crate::app::{self, App, ObjectStore, ObjectStoreConfig};
+use crate::postgres::Database;
 use crate::web::health;
-use crate::{Database, Shutdown, Worker};
+use crate::worker::{LEASES, MIN_INTERVAL, POLL_INTERVALS, SHUTDOWN_TIMEOUTS, Shutdown, Worker};
 
-const SECOND: Duration = Duration::from_secs(1);
-const HOUR: Duration = Duration::from_hours(1);
-const WEEK: Duration = Duration::from_hours(7 * 24);
+const HEARTBEAT_INTERVALS: RangeInclusive<Duration> = MIN_INTERVAL..=Duration::from_hours(7 * 24);
 
 /// Claims and runs jobs until SIGINT or SIGTERM.
 ///
-/// The first signal stops the claiming and lets running jobs end within the shutdown timeout; a
-/// second one cuts them off at once. Jobs cut off go back unspent. Exit status 0 when all running
-/// jobs ended in time, 1 when some were cut off.
+/// The first signal stops the claiming and lets running jobs finish within the shutdown timeout. A
+/// second one cuts them off at once. Jobs that are cut off run again, and their attempt is not
+/// counted. Exit status: 0 if all running jobs ended in time, 1 if some were cut off.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// Queues to serve, each with how many jobs at once (1 to 10000, 100 unless said).
+    /// Queues to serve, each with its concurrency (1 to 10000, default 100).
     #[arg(long, value_name = "NAME[:CONCURRENCY],…", env = "WORKER_QUEUES", default_value = "default:100")]
     queues: Queues,
-    /// How often to look for jobs without being told, 10ms to 1h.
+    /// How often to poll, 10ms to 1h.
     #[arg(long, value_name = "DURATION", env = "WORKER_POLL_INTERVAL", default_value = "1s",
-          value_parser = between(SECOND / 100, HOUR))]
+          value_parser = between(POLL_INTERVALS))]
     poll_interval: Duration,
     /// Do not LISTEN: only poll.
     #[arg(long, env = "WORKER_NO_LISTEN", value_parser = BoolishValueParser::new())]
     no_listen: bool,
-    /// Without a heartbeat for so long this worker is given up and its jobs run elsewhere, 2s to 1h.
+    /// How long without a heartbeat until this worker is declared dead and its jobs run elsewhere, 2s to 1h.
     #[arg(long, value_name = "DURATION", env = "WORKER_LEASE", default_value = "15s",
-          value_parser = between(2 * SECOND, HOUR))]
+          value_parser = between(LEASES))]
     lease: Duration,
     /// How often the `heartbeat` job runs, once for the whole fleet, 100ms to 7days.
     #[arg(long, value_name = "DURATION", env = "WORKER_HEARTBEAT_INTERVAL", default_value = "60s",
-          value_parser = between(SECOND / 10, WEEK))]
+          value_parser = between(HEARTBEAT_INTERVALS))]
     heartbeat_interval: Duration,
     /// Bring the schema up to date first.
     #[arg(long, env = "WORKER_MIGRATE", value_parser = BoolishValueParser::new())]
     migrate: bool,
-    /// How long running jobs may take to end once a signal has come, 0s to 1h.
+    /// How long running jobs may take after the signal, 0s to 1h.
     #[arg(long, value_name = "DURATION", env = "WORKER_SHUTDOWN_TIMEOUT", default_value = "10s",
-          value_parser = between(Duration::ZERO, HOUR))]
+          value_parser = between(SHUTDOWN_TIMEOUTS))]
     shutdown_timeout: Duration,
     /// Serve /healthz, /readyz and /metrics here, such as 127.0.0.1:9090 [default: off]
     #[arg(long, value_name = "ADDR", env = "WORKER_HEALTH")]
@@ -57,14 +57,14 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Runs until `shutdown`; the exit status is returned.
+    /// Runs until `shutdown`. Returns the exit status.
     pub async fn execute(self, shutdown: Shutdown) -> Result<u8, Failure> {
         let database = connection::database()?;
         let object_store = ObjectStoreConfig::from_env().map_err(|error| Failure::Failed(error.to_string()))?;
         let state = App { object_store: ObjectStore::new(object_store) };
         tokio::select! {
             ready = self.ready_schema(&database) => ready?,
-            // A signal before the first claim: nothing runs, so all has drained.
+            // A signal before the first claim: nothing runs, so it has drained.
             () = shutdown.begun() => return Ok(exit::DONE),
         }
         let health_database = database.clone();

@@ -6,11 +6,13 @@ use clap::builder::BoolishValueParser;
 
 use super::failure::Failure;
 use super::output::Output;
-use super::visible::visible;
 use super::{connection, json_lines};
-use crate::{Error, JobId, JobRecord, operate};
+use crate::admin;
+use crate::error::Error;
+use crate::job::{JobId, JobRecord};
+use crate::program::visible::visible;
 
-/// Shows one job whole, with the error and trace of its last failed attempts.
+/// Shows one job, with the errors and traces of its last failed attempts.
 #[derive(Debug, Args)]
 pub(super) struct Show {
     /// The job's id.
@@ -23,8 +25,9 @@ pub(super) struct Show {
 
 impl Show {
     pub async fn execute(&self, out: &mut Output) -> Result<(), Failure> {
-        let client = connection::connect().await?;
-        let job = connection::answer(operate::find(&client, self.id)).await?.ok_or(Error::NotFound(self.id))?;
+        let mut connection = connection::connect().await?;
+        let job =
+            connection.answer(async |tx| admin::find(tx, self.id).await).await?.ok_or(Error::NotFound(self.id))?;
         if self.json {
             return out.line(&json_lines::line(&job)?);
         }
@@ -48,6 +51,7 @@ fn fields(job: &JobRecord, out: &mut Output) -> Result<(), Failure> {
         ("attempted_at", optional(job.attempted_at)),
         ("attempted_by", job.attempted_by.map_or_else(|| "-".to_owned(), |worker| worker.to_string())),
         ("finished_at", optional(job.finished_at)),
+        ("output", job.output.as_ref().map_or_else(|| "-".to_owned(), |output| output.get().to_owned())),
     ] {
         out.line(&format!("{name:<14}{}", visible(&value)))?;
     }
@@ -71,7 +75,7 @@ fn errors(job: &JobRecord, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// A text of several lines, each made safe for the terminal.
+/// A text of several lines, each made safe for a terminal.
 fn indented(text: &str, out: &mut Output) -> Result<(), Failure> {
     text.lines().try_for_each(|line| out.line(format!("    {}", visible(line)).trim_end()))
 }

@@ -8,9 +8,9 @@ use super::failure::{Failure, tell};
 use super::output::Output;
 use super::table::{Column, Table};
 use super::{age, connection, json_lines};
-use crate::operate::{self, Count, QueueStats};
+use crate::admin::{self, Count, QueueStats};
 
-/// Shows figures per queue.
+/// Shows stats per queue.
 ///
 /// Each is exact up to 10000; `10000+` (in JSON: "capped": true) is more than that. OLDEST is how
 /// long the oldest due job has waited, WORKERS how many live ones serve the queue.
@@ -32,7 +32,7 @@ const COLUMNS: &[Column] = &[
     Column::Whole("PAUSED"),
 ];
 
-/// A queue's line of JSON.
+/// The JSON line of a queue.
 #[derive(Serialize)]
 struct Line<'q> {
     queue: &'q str,
@@ -48,8 +48,8 @@ struct Line<'q> {
 
 impl Stats {
     pub async fn execute(&self, out: &mut Output) -> Result<(), Failure> {
-        let client = connection::connect().await?;
-        let queues = connection::answer(operate::stats(&client)).await?;
+        let mut connection = connection::connect().await?;
+        let queues = connection.answer(async |tx| admin::stats(tx).await).await?;
         if self.json {
             return queues.iter().try_for_each(|queue| out.line(&json_lines::line(&Line::of(queue))?));
         }
@@ -80,7 +80,7 @@ impl<'q> Line<'q> {
 
 fn cells(queue: &QueueStats) -> Vec<String> {
     let figure = |count: Count| format!("{}{}", count.value, if count.capped { "+" } else { "" });
-    // Whole seconds are enough for a person, and a sub-second future is no age.
+    // Whole seconds are enough for people, and an age slightly in the future is none.
     #[allow(clippy::cast_possible_truncation)]
     let oldest = queue.oldest_waiting_seconds.map(|seconds| age::short(seconds.max(0.0) as i64));
     vec![

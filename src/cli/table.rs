@@ -1,34 +1,34 @@
-//! Tables for people: aligned, without borders, as wide as the terminal and no wider.
+//! Tables for people: aligned, without borders, as wide as the terminal.
 //!
-//! Promises: one line a row; what does not fit is cut and ends in `…`; control characters in the
-//! data are made visible. Rows come in pages, so that a table of any length takes the memory of
-//! one page. Where standard output is no terminal, nothing is cut, unless `COLUMNS` says how wide
-//! a line may be.
+//! Promises: one line per row. Text that does not fit is cut and ends in `…`. Control characters are escaped. Rows
+//! come in pages, so that a table of any length takes the memory of one page. If standard output is no terminal,
+//! nothing is cut, unless `COLUMNS` sets a width.
 
 use comfy_table::{Cell, ColumnConstraint, Row, Table as Layout, Width};
 
 use super::failure::Failure;
 use super::output::Output;
-use super::visible::visible;
+use crate::program::environment::variable;
+use crate::program::visible::visible;
 
 /// Between two columns.
 const GAP: u16 = 2;
-/// A column that is cut keeps at least this much, also on a line too short for the table.
+/// A cut column keeps at least this width, even if the table is then too wide.
 const NARROWEST: u16 = 4;
 
-/// A column: its head, and whether it may be cut.
+/// A column: its heading, and whether it may be cut.
 #[derive(Clone, Copy)]
 pub(super) enum Column {
-    /// Always whole: ids, states, numbers, times.
+    /// Never cut: ids, states, numbers, times.
     Whole(&'static str),
-    /// Cut where the line is too short: names, messages.
+    /// May be cut: names, messages.
     Cut(&'static str),
 }
 
-/// A table under way.
+/// A table in progress.
 pub(super) struct Table {
     columns: &'static [Column],
-    /// The widest of each column so far, so that later pages stand under the first.
+    /// The width of each column so far, so that later pages align with the first.
     widest: Vec<u16>,
     width: Option<u16>,
     headed: bool,
@@ -39,7 +39,7 @@ impl Table {
         Self { columns, widest: vec![0; columns.len()], width: columns_variable(), headed: false }
     }
 
-    /// Prints a page of rows, the first one under the heads.
+    /// Prints a page of rows, the first one with the headings.
     pub fn page(&mut self, rows: impl IntoIterator<Item = Vec<String>>, out: &mut Output) -> Result<(), Failure> {
         let mut layout = Layout::new();
         layout.load_preset(comfy_table::presets::NOTHING).set_truncation_indicator("…");
@@ -60,8 +60,8 @@ impl Table {
         out.flush()
     }
 
-    /// Gives each column its width: what it wants where the line is long enough, else the columns
-    /// that may be cut share what the whole ones leave.
+    /// Assigns widths: what each column wants if the line is long enough. Otherwise columns that may be cut share
+    /// what the others leave.
     fn align(&mut self, layout: &mut Layout) {
         for (widest, width) in self.widest.iter_mut().zip(layout.column_max_content_widths()) {
             *widest = width.max(*widest);
@@ -83,7 +83,7 @@ impl Table {
     }
 }
 
-/// Shares `left` among the columns `cut`: the narrow ones stay whole, the wide ones get the same.
+/// Shares `left` among the columns `cut`: narrow ones stay whole, wide ones get the same.
 fn share(widths: &mut [u16], mut cut: Vec<usize>, mut left: usize) {
     cut.sort_by_key(|at| widths[*at]);
     for (done, at) in cut.iter().enumerate() {
@@ -108,15 +108,15 @@ impl Column {
     }
 }
 
-/// The first line of a text, without control characters; `-` for nothing.
+/// The first non-blank line of a text, without control characters. `-` for none.
 fn one_line(text: &str) -> String {
-    let first = text.lines().next().unwrap_or_default();
+    let first = text.lines().find(|line| !line.trim().is_empty()).unwrap_or_default();
     if first.is_empty() { "-".to_owned() } else { visible(first).into_owned() }
 }
 
-/// The width that `COLUMNS` asks for, which goes before that of the terminal.
+/// The width of `COLUMNS`, which overrides the terminal's.
 fn columns_variable() -> Option<u16> {
-    std::env::var("COLUMNS").ok()?.parse().ok().filter(|width| *width > 0)
+    variable("COLUMNS").ok()??.parse().ok().filter(|width| *width > 0)
 }
 
 #[cfg(test)]
@@ -137,6 +137,8 @@ mod tests {
     fn a_cell_is_the_first_line_made_visible() {
         assert_eq!(one_line("first\nsecond"), "first");
         assert_eq!(one_line("\u{1b}[2Jx"), "\\u{1b}[2Jx");
+        assert_eq!(one_line("\n \r\n  said after a break"), "  said after a break");
+        assert_eq!(one_line("\n"), "-");
         assert_eq!(one_line(""), "-");
     }
 }

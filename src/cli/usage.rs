@@ -1,7 +1,6 @@
-//! What clap says about a command that it cannot read, in this program's words.
+//! clap's errors in this program's words.
 //!
-//! Adds what clap leaves out: the environment variable that a bad value came from, and which
-//! argument or variable is not UTF-8.
+//! Adds the environment variable that a bad value came from, and the argument or variable that is not UTF-8.
 
 use std::env;
 use std::ffi::OsString;
@@ -11,11 +10,11 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::exit;
 
-/// Prints help, version or the mistake, and returns the exit status.
+/// Prints help, version or the error. Returns the exit status.
 pub(super) fn tell(error: &clap::Error, command: &clap::Command, typed: &[OsString]) -> u8 {
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
-            // Where nobody reads the help any more there is nothing left to do.
+            // If nobody reads the help any more, there is nothing left to do.
             let _ = error.print();
             return exit::DONE;
         }
@@ -38,10 +37,10 @@ pub(super) fn tell(error: &clap::Error, command: &clap::Command, typed: &[OsStri
     exit::USAGE
 }
 
-/// The variable that a bad value was read from: the flag's own, where the flag was not typed.
+/// The variable that a bad value was read from: the flag's, if the flag was not given.
 fn variable_behind(error: &clap::Error, command: &clap::Command, typed: &[OsString]) -> Option<String> {
     let Some(ContextValue::String(argument)) = error.get(ContextKind::InvalidArg) else { return None };
-    // As clap shows it: `--lease <DURATION>`.
+    // As clap prints it: `--lease <DURATION>`.
     let flag = argument.split(' ').next()?;
     let was_typed = |word: &OsString| {
         let word = word.to_string_lossy();
@@ -56,7 +55,7 @@ fn variable_behind(error: &clap::Error, command: &clap::Command, typed: &[OsStri
     env::var_os(variable).map(|_| variable.to_string_lossy().into_owned())
 }
 
-/// Names the first word or variable of the command that is not UTF-8.
+/// Names the first argument or variable that is not UTF-8.
 fn not_utf8(command: &clap::Command, typed: &[OsString]) -> Option<String> {
     for (at, word) in typed.iter().enumerate() {
         if word.to_str().is_none() {
@@ -74,7 +73,7 @@ fn not_utf8(command: &clap::Command, typed: &[OsString]) -> Option<String> {
     })
 }
 
-/// The subcommand that was typed.
+/// The subcommand that was given.
 fn invoked<'c>(command: &'c clap::Command, typed: &[OsString]) -> Option<&'c clap::Command> {
     typed.iter().skip(1).filter_map(|word| word.to_str()).find_map(|word| command.find_subcommand(word))
 }

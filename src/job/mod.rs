@@ -1,42 +1,68 @@
-//! What a job is: its payload, name, priority, state and stored form.
+//! The data of a job: payload, names, priority, state, and its stored form.
 //!
-//! These types are shared by producer and worker. They know nothing of
-//! connections, and nothing here runs SQL.
+//! Clients and workers share these types. They use no connections and run no SQL.
 
 mod args;
+mod checked_json;
+mod defaults;
+mod due;
+mod filters;
 mod name;
+mod new_job;
 mod priority;
 mod record;
+mod retention;
 mod state;
+mod stats;
+mod stored_json;
 mod stored_time;
+mod time;
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-pub(crate) use args::StoredJson;
 pub use args::{Args, MAX_ARGS_BYTES};
+pub(crate) use checked_json::{CheckedJson, JsonUse};
+pub use defaults::Defaults;
+#[cfg(feature = "bin")]
+pub(crate) use due::Due;
+pub use filters::{FailedFilter, ListFilter};
 pub use name::{MAX_KIND_LEN, MAX_QUEUE_LEN, MAX_UNIQUE_KEY_BYTES};
 pub(crate) use name::{check_kind, check_queue, check_unique_key};
+pub use new_job::NewJob;
 pub use priority::Priority;
 pub use record::{AttemptError, JobRecord};
+pub use retention::Retention;
 pub use state::State;
+pub use stats::{Count, QueueStats};
+pub(crate) use stored_json::StoredJson;
 pub(crate) use stored_time::StoredTime;
+pub use time::Time;
 
-/// The id of a job. Unique within a database, rising, never used again.
+/// The id of a job: unique in a database, increasing, never reused. Exception: after a failover to a standby that lacks
+/// the newest commits, the promoted server assigns their ids again.
 pub type JobId = i64;
 
-/// The queue of a job that names none.
+/// Identifies a job, even if a failover lost it and its id was assigned again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct JobKey {
+    pub id: JobId,
+    pub created_at: DateTime<Utc>,
+}
+
+/// The queue of a job that sets none.
 pub const DEFAULT_QUEUE: &str = "default";
-/// The attempts of a job that names no number.
+/// The maximum number of attempts of a job that sets none.
 pub const DEFAULT_MAX_ATTEMPTS: u32 = 25;
-/// The most attempts that a job may ask for.
+/// The highest `max_attempts` of a job.
 pub const MAX_MAX_ATTEMPTS: u32 = 10_000;
 
-/// A payload and the kind of job that carries it.
+/// The payload of a job, and its kind.
 ///
-/// The producer needs only this; the handler is registered on the worker.
+/// The client needs only this. The handler is registered on the worker.
 ///
 /// ```
 /// use postrider::Job;
@@ -50,22 +76,22 @@ pub const MAX_MAX_ATTEMPTS: u32 = 10_000;
 /// }
 /// ```
 ///
-/// The other constants are defaults of the kind: an option given with the call
-/// goes before them, and they go before the defaults of the client or worker.
+/// The other constants are defaults of the kind. Options of the call override them, and they override the defaults of
+/// the client or worker.
 pub trait Job: Serialize + DeserializeOwned + Send + 'static {
-    /// Name of the kind: 1 to 128 of `A-Z a-z 0-9 _ . / -`, the first a letter, digit or `_`.
+    /// The name of the kind: 1 to 128 of `A-Z a-z 0-9 _ . / -`. The first is a letter, a digit or `_`.
     const KIND: &'static str;
     /// The queue of its jobs. Default: the client's, else `default`.
     const QUEUE: Option<&'static str> = None;
     /// The priority of its jobs. Default: the client's, else [`Priority::Normal`].
     const PRIORITY: Option<Priority> = None;
-    /// How many attempts a job has, 1 to 10,000. Default: the client's, else 25.
+    /// The maximum number of attempts of a job, 1 to 10,000. Default: the client's, else 25.
     const MAX_ATTEMPTS: Option<u32> = None;
-    /// How long one attempt may take. Default: the worker's, else no limit.
+    /// The timeout of one attempt. Default: the worker's, else none.
     const TIMEOUT: Option<Duration> = None;
 
-    /// The delay before the attempt after `attempt`, which has just failed (1 for the first).
-    /// Default: the worker's policy, else `attempt⁴` seconds ± 10 %.
+    /// The retry delay after `attempt` (1 for the first) has failed. Default: the worker's policy, else `attempt⁴`
+    /// seconds ± 10 %.
     #[must_use]
     fn retry_after(attempt: u32) -> Option<Duration> {
         let _ = attempt;

@@ -1,8 +1,9 @@
-//! Names of queues and kinds, and unique keys: what is allowed.
+//! Validates the names of queues and kinds, and unique keys.
 //!
-//! The same rules stand as constraints on the table `postrider.job`.
+//! In SQL, `postrider.enqueue` checks names by the domains `queue_name` and `kind_name`, and the table checks unique
+//! keys.
 
-use crate::Error;
+use crate::error::Error;
 
 /// The longest name of a queue, in characters.
 pub const MAX_QUEUE_LEN: usize = 64;

@@ -1,8 +1,8 @@
 //! The states of a job.
 //!
 //! ```text
-//!              ┌────────────── snoozed, given back ─────────────┐
-//!              ▼                                                │
+//!              ┌───────────── snoozed, released ──────────────┐
+//!              ▼                                              │
 //! enqueue ─▶ scheduled ──(run_at passes)──▶ available ─claim─▶ running ─▶ completed
 //!                                                 ▲             │   │
 //!                                  (attempt lost) │      failed │   ├────▶ cancelled
@@ -11,14 +11,14 @@
 //!                                                 └──────claim──▶ running
 //! ```
 //!
-//! State is not stored for an unfinished job: it follows from the row.
+//! The state of an unfinished job is not stored: it is derived from the row.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Error;
+use crate::error::Error;
 
 /// The state of a job.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,11 +32,11 @@ pub enum State {
     Running,
     /// Waiting after a failed attempt, due or not.
     Retryable,
-    /// Finished well.
+    /// Finished successfully.
     Completed,
-    /// Finished because somebody asked for it.
+    /// Finished by a cancel.
     Cancelled,
-    /// Finished because its last attempt failed, or it failed for good.
+    /// Finished because its last attempt failed, or its handler discarded it.
     Discarded,
 }
 
@@ -53,6 +53,14 @@ impl State {
     ];
 
     /// The name, as in SQL, JSON and the command line.
+    ///
+    /// ```
+    /// use postrider::State;
+    ///
+    /// assert_eq!(State::Completed.as_str(), "completed");
+    /// assert_eq!("completed".parse::<State>()?, State::Completed);
+    /// # Ok::<(), postrider::Error>(())
+    /// ```
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
@@ -66,7 +74,14 @@ impl State {
         }
     }
 
-    /// Whether a job in this state will never run again by itself.
+    /// Whether the job is finished.
+    ///
+    /// ```
+    /// use postrider::State;
+    ///
+    /// assert!(State::Completed.is_finished() && !State::Retryable.is_finished());
+    /// # Ok::<(), postrider::Error>(())
+    /// ```
     #[must_use]
     pub fn is_finished(self) -> bool {
         matches!(self, Self::Completed | Self::Cancelled | Self::Discarded)

@@ -1,18 +1,24 @@
-//! Times as they are stored, which somebody may have edited by hand.
+//! Stored times, which may have been edited by hand.
 
 use std::error::Error as StdError;
 
 use chrono::{DateTime, TimeDelta, Utc};
 use tokio_postgres::types::{FromSql, Type};
 
-/// 2000-01-01T00:00:00Z, from which Postgres counts, in µs since 1970.
+/// 2000-01-01T00:00:00Z, the epoch of Postgres, in µs since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
-/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z: what RFC 3339 can write.
+/// 0001-01-01T00:00:00Z and 9999-12-31T23:59:59.999999Z: the range of RFC 3339.
 const RANGE: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 
-/// A time that is always readable: infinite ones and those that RFC 3339 cannot write become the
-/// nearest that it can.
+/// A time that can always be read. Infinite times, and times outside of the range of RFC 3339, are clamped to it.
 pub(crate) struct StoredTime(pub DateTime<Utc>);
+
+impl StoredTime {
+    /// Whether a time that was read may be this one.
+    pub fn may_be(time: &DateTime<Utc>) -> bool {
+        (RANGE.0..=RANGE.1).contains(&time.timestamp_micros())
+    }
+}
 
 impl<'a> FromSql<'a> for StoredTime {
     fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn StdError + Sync + Send>> {

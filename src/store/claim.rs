@@ -1,5 +1,6 @@
 //! Claiming due jobs.
 
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
@@ -7,17 +8,18 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
+use super::finish::Fence;
 use super::session::Session;
-use super::sql;
-use crate::job::{JobId, StoredJson};
-use crate::{Database, Error};
+use crate::error::Error;
+use crate::job::{JobId, JobKey, StoredJson, StoredTime};
+use crate::postgres::{Database, Params};
+use crate::sql::sql;
 
-/// A job that now belongs to the worker that claimed it.
 pub(crate) struct ClaimedJob {
     pub id: JobId,
-    /// Which of the wishes it answers.
-    pub wish: usize,
-    /// Which of the kinds asked for it is.
+    /// The index of its request.
+    pub request: usize,
+    /// The index of its kind in the `kinds` of the claim.
     pub kind: usize,
     pub args: String,
     pub priority: i16,
@@ -26,11 +28,12 @@ pub(crate) struct ClaimedJob {
     pub max_attempts: i32,
     pub claim: i32,
     pub cancel_requested: bool,
-    /// Since when it is lost, where more than one worker in a row has died with it.
+    pub created_at: DateTime<Utc>,
+    /// The time since its last worker died, if more than one in a row died while running it.
     pub lost_for: Option<Duration>,
 }
 
-/// In which order jobs start: by priority, due time, id.
+/// The order in which jobs start: priority, due time, id.
 pub(crate) type StartOrder = (i16, DateTime<Utc>, JobId);
 
 impl ClaimedJob {
@@ -38,19 +41,23 @@ impl ClaimedJob {
         (self.priority, self.run_at, self.id)
     }
 
-    pub fn place(&self) -> Place {
-        Place { run_at: self.run_at, id: self.id }
+    pub fn key(&self) -> JobKey {
+        JobKey { id: self.id, created_at: self.created_at }
+    }
+
+    pub fn position(&self) -> Position {
+        Position { run_at: self.run_at, id: self.id }
     }
 }
 
-/// A place in the order of the jobs of one queue and priority.
+/// A position in the order of the jobs of one queue and priority.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     pub run_at: DateTime<Utc>,
     pub id: JobId,
 }
 
-impl Place {
+impl Position {
     /// Before all jobs: none is due before 1970.
     const START: Self = Self { run_at: DateTime::UNIX_EPOCH, id: JobId::MIN };
 
@@ -64,54 +71,60 @@ impl Place {
     }
 }
 
-/// A place for each priority, urgent first.
+/// One position per priority, most urgent first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Places(pub [Place; 4]);
+pub(crate) struct Positions(pub [Position; 4]);
 
-impl Places {
-    pub const START: Self = Self([Place::START; 4]);
+impl Positions {
+    pub const START: Self = Self([Position::START; 4]);
 }
 
-/// What to claim from one queue.
-pub(crate) struct Wish<'w> {
-    pub queue: &'w str,
-    /// The most jobs.
+/// The part of a claim for one queue.
+pub(crate) struct ClaimRequest<'r> {
+    pub queue: &'r str,
+    /// The maximum number of jobs.
     pub limit: usize,
-    /// Only jobs after these places.
-    pub after: Places,
+    /// Only jobs after these positions.
+    pub after: Positions,
 }
 
-/// The answer to one claim.
+/// The answer to a claim.
 pub(crate) struct Claimed {
-    /// In the order in which they are to start.
+    /// In start order.
     pub jobs: Vec<ClaimedJob>,
-    /// The worker id that they were claimed under.
+    /// The worker id that claimed them.
     pub worker: Uuid,
-    /// As of when the database has looked.
+    /// The database's time of the claim.
     pub looked_at: DateTime<Utc>,
     /// The database's clock, in ms since 1970.
     pub database_ms: f64,
-    /// In how many ms the next waiting job of the queues asked for is due.
+    /// The time in ms until the next waiting job of the queues is due.
     pub next_due_ms: Option<f64>,
 }
 
+/// The claim for a database that is not encoded in UTF-8. It escapes args that cannot be sent, so that only their own
+/// job fails.
+static CLAIM_READABLE: LazyLock<String> =
+    LazyLock::new(|| sql!("claim/claim").replace("j.args,", "postrider.readable(j.args) AS args,"));
+
 pub(crate) async fn open_session(database: &Database, direct: bool) -> Result<Session, Error> {
-    Session::open(database, "claim", direct, sql!("claim_session")).await
+    Session::open(database, "claim", direct, sql!("claim/claim_session")).await
 }
 
-/// Claims jobs of the `kinds` for the worker.
+/// Claims due jobs of the `kinds` for the worker.
 pub(crate) async fn claim(
     session: &Session,
     worker: Uuid,
     kinds: &[&str],
-    wishes: &[Wish<'_>],
+    requests: &[ClaimRequest<'_>],
 ) -> Result<Claimed, Error> {
-    let queues: Vec<&str> = wishes.iter().map(|wish| wish.queue).collect();
-    let limits: Vec<i64> = wishes.iter().map(|wish| i64::try_from(wish.limit).unwrap_or(i64::MAX)).collect();
-    let (run_ats, ids) = columns(wishes.iter().map(|wish| wish.after));
+    let queues: Vec<&str> = requests.iter().map(|request| request.queue).collect();
+    let limits: Vec<i64> = requests.iter().map(|request| i64::try_from(request.limit).unwrap_or(i64::MAX)).collect();
+    let (run_ats, ids) = columns(requests.iter().map(|request| request.after));
+    let statement = if session.is_utf8() { sql!("claim/claim") } else { &CLAIM_READABLE };
     let rows = session
         .query(
-            sql!("claim"),
+            statement,
             &[
                 (&queues, Type::TEXT_ARRAY),
                 (&limits, Type::INT8_ARRAY),
@@ -122,7 +135,7 @@ pub(crate) async fn claim(
             ],
         )
         .await?;
-    // The last row tells of the claim itself.
+    // The last row describes the claim itself.
     let Some((about, rows)) = rows.split_last() else {
         return Ok(Claimed {
             jobs: Vec::new(),
@@ -133,7 +146,7 @@ pub(crate) async fn claim(
         });
     };
     let mut jobs = rows.iter().map(claimed_job).collect::<Result<Vec<_>, _>>()?;
-    // RETURNING answers in the order of the pages, so the order of starting is made here.
+    // RETURNING returns rows in page order, so sort here.
     jobs.sort_unstable_by_key(ClaimedJob::order);
     Ok(Claimed {
         jobs,
@@ -144,7 +157,7 @@ pub(crate) async fn claim(
     })
 }
 
-/// By number, since names are looked up in each row.
+/// Reads columns by number: a name would be looked up in each row.
 fn claimed_job(row: &Row) -> Result<ClaimedJob, Error> {
     let StoredJson(args) = row.try_get(8)?;
     Ok(ClaimedJob {
@@ -152,7 +165,7 @@ fn claimed_job(row: &Row) -> Result<ClaimedJob, Error> {
         claim: row.try_get(1)?,
         attempt: row.try_get(2)?,
         max_attempts: row.try_get(3)?,
-        wish: number(row, 4)?,
+        request: number(row, 4)?,
         kind: number(row, 5)?,
         priority: row.try_get(6)?,
         run_at: row.try_get(7)?,
@@ -161,31 +174,32 @@ fn claimed_job(row: &Row) -> Result<ClaimedJob, Error> {
         lost_for: row
             .try_get::<_, Option<f64>>(10)?
             .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)),
+        created_at: row.try_get::<_, StoredTime>(11)?.0,
     })
 }
 
-/// A place in an array, which SQL counts from 1.
+/// Reads an array index. SQL counts from 1.
 fn number(row: &Row, column: usize) -> Result<usize, Error> {
     Ok(usize::try_from(row.try_get::<_, i32>(column)? - 1).unwrap_or(usize::MAX))
 }
 
-/// Places as two columns, four entries for each queue.
-fn columns(places: impl Iterator<Item = Places>) -> (Vec<DateTime<Utc>>, Vec<JobId>) {
-    places.flat_map(|places| places.0).map(|place| (place.run_at, place.id)).unzip()
+/// Positions as two columns, four entries per queue.
+fn columns(positions: impl Iterator<Item = Positions>) -> (Vec<DateTime<Utc>>, Vec<JobId>) {
+    positions.flat_map(|positions| positions.0).map(|position| (position.run_at, position.id)).unzip()
 }
 
-/// The first job that could be claimed behind the places of each queue and priority: the queue's
-/// number, that of the priority from 0, and the place.
-pub(crate) async fn find_behind(
+/// Returns the first claimable job behind the cursor of each queue and priority: the index of the queue, the index of
+/// the priority, and the position.
+pub(crate) async fn find_skipped(
     session: &Session,
     kinds: &[&str],
     queues: &[&str],
-    places: &[Places],
-) -> Result<Vec<(usize, usize, Place)>, Error> {
-    let (run_ats, ids) = columns(places.iter().copied());
+    positions: &[Positions],
+) -> Result<Vec<(usize, usize, Position)>, Error> {
+    let (run_ats, ids) = columns(positions.iter().copied());
     let rows = session
         .query(
-            sql!("find_behind"),
+            sql!("claim/find_skipped"),
             &[
                 (&queues, Type::TEXT_ARRAY),
                 (&kinds, Type::TEXT_ARRAY),
@@ -195,23 +209,35 @@ pub(crate) async fn find_behind(
         )
         .await?;
     rows.iter()
-        .map(|row| Ok((number(row, 0)?, number(row, 1)?, Place { run_at: row.try_get(2)?, id: row.try_get(3)? })))
+        .map(|row| Ok((number(row, 0)?, number(row, 1)?, Position { run_at: row.try_get(2)?, id: row.try_get(3)? })))
         .collect()
 }
 
-/// After a claim whose answer was lost: returns what the database says the worker runs and
-/// `held` does not name. Answers with how many.
-pub(crate) async fn give_back_unheld(session: &Session, worker: Uuid, held: &[JobId]) -> Result<usize, Error> {
-    let rows = session.query(sql!("give_back_unheld"), &[(&worker, Type::UUID), (&held, Type::INT8_ARRAY)]).await?;
-    Ok(rows.len())
+/// Releases jobs that the database records as running on the worker but `held` does not contain: the claim is
+/// unanswered, or the database has lost an outcome. Returns their number.
+pub(crate) async fn release_unheld(session: &Session, worker: Uuid, held: &[Fence]) -> Result<usize, Error> {
+    let (ids, claims): (Vec<JobId>, Vec<i32>) = held.iter().map(|fence| (fence.id, fence.claim)).unzip();
+    let params: Params<'_> = &[(&worker, Type::UUID), (&ids, Type::INT8_ARRAY), (&claims, Type::INT4_ARRAY)];
+    Ok(session.query(sql!("claim/release_unheld"), params).await?.len())
 }
 
-/// Which of the held jobs somebody asked to cancel.
-pub(crate) async fn cancel_requests(database: &Database, worker: Uuid, held: &[JobId]) -> Result<Vec<JobId>, Error> {
+/// Returns the jobs that are not unfinished any more: finished, or lost in a failover.
+pub(crate) async fn vanished_jobs(session: &Session, jobs: &[JobKey]) -> Result<Vec<JobKey>, Error> {
+    let (ids, times): (Vec<JobId>, Vec<DateTime<Utc>>) = jobs.iter().map(|job| (job.id, job.created_at)).unzip();
+    let params: Params<'_> = &[(&ids, Type::INT8_ARRAY), (&times, Type::TIMESTAMPTZ_ARRAY)];
+    let rows = session.query(sql!("claim/vanished_jobs"), params).await?;
+    rows.iter().map(|row| Ok(JobKey { id: row.try_get(0)?, created_at: row.try_get::<_, StoredTime>(1)?.0 })).collect()
+}
+
+/// Returns the attempts of the worker that are to be cancelled, among the jobs with these ids.
+pub(crate) async fn cancel_requests(database: &Database, worker: Uuid, ids: &[JobId]) -> Result<Vec<Fence>, Error> {
     let rows = database
-        .client_at_once("control")
+        .client_at_once("cancel")
         .await?
-        .query_typed(sql!("cancel_requests"), &[(&held, Type::INT8_ARRAY), (&worker, Type::UUID)])
+        .query_typed(
+            &database.statement(sql!("claim/cancel_requests")),
+            &[(&ids, Type::INT8_ARRAY), (&worker, Type::UUID)],
+        )
         .await?;
-    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    rows.iter().map(|row| Ok(Fence { id: row.try_get("id")?, claim: row.try_get("claim")?, worker })).collect()
 }

@@ -1,16 +1,17 @@
-//! Recording what became of attempts: only for those whose fence still holds.
+//! The statements that record outcomes, only for attempts whose fence holds.
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::GenericClient;
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::session::{Params, Session};
-use super::sql;
-use crate::job::JobId;
-use crate::{Database, Error};
+use super::session::Session;
+use crate::error::Error;
+use crate::job::{CheckedJson, JobId};
+use crate::postgres::{Database, Params, Queryable, Statements};
+use crate::sql::sql;
 
-/// The one attempt that may write about a job: a later claim of it, by anyone, has another fence.
+/// Only the attempt with the current fence may write to its job. Each claim creates a new fence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Fence {
     pub id: JobId,
@@ -18,35 +19,51 @@ pub(crate) struct Fence {
     pub worker: Uuid,
 }
 
-/// The failure of an attempt, as it is stored.
+/// A failure as it is stored.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
     pub error: String,
     pub trace: Option<String>,
 }
 
-/// A job that is done with.
+/// A job to be finished.
 pub(crate) struct Finished<'f> {
     pub fence: Fence,
-    /// completed, cancelled or discarded.
+    /// `completed`, `cancelled` or `discarded`.
     pub state: &'static str,
     pub retention_seconds: i64,
     pub failure: Option<&'f Failure>,
 }
 
-/// A job that is to be tried again.
+/// A job to be completed with the value that its handler returned.
+pub(crate) struct CompletedWithOutput<'o> {
+    pub fence: Fence,
+    pub retention_seconds: i64,
+    pub output: &'o CheckedJson,
+}
+
+/// A job to be retried.
 pub(crate) struct Retried<'f> {
     pub fence: Fence,
     pub delay_ms: i64,
     pub failure: &'f Failure,
 }
 
-pub(crate) async fn open_session(database: &Database, direct: bool) -> Result<Session, Error> {
-    Session::open(database, "finish", direct, sql!("finish_session")).await
+/// Identifies an attempt of one worker: job id and claim number. An id alone may be assigned again after a failover.
+pub(crate) type AttemptKey = (JobId, i32);
+
+impl Fence {
+    pub fn key(&self) -> AttemptKey {
+        (self.id, self.claim)
+    }
 }
 
-/// Moves jobs to history. Answers with those whose fence held.
-pub(crate) async fn finish(session: &Session, jobs: &[Finished<'_>]) -> Result<Vec<JobId>, Error> {
+pub(crate) async fn open_session(database: &Database, direct: bool) -> Result<Session, Error> {
+    Session::open(database, "finish", direct, sql!("finish/finish_session")).await
+}
+
+/// Moves jobs to the history. Returns those whose fence held.
+pub(crate) async fn finish(session: &Session, jobs: &[Finished<'_>]) -> Result<Vec<AttemptKey>, Error> {
     let fences = Fences::of(jobs.iter().map(|job| job.fence));
     let states: Vec<&str> = jobs.iter().map(|job| job.state).collect();
     let retentions: Vec<i64> = jobs.iter().map(|job| job.retention_seconds).collect();
@@ -54,7 +71,7 @@ pub(crate) async fn finish(session: &Session, jobs: &[Finished<'_>]) -> Result<V
     let traces: Vec<Option<&str>> = jobs.iter().map(|job| job.failure.and_then(|f| f.trace.as_deref())).collect();
     let rows = session
         .query(
-            sql!("finish"),
+            sql!("finish/finish"),
             &[
                 (&fences.ids, Type::INT8_ARRAY),
                 (&fences.claims, Type::INT4_ARRAY),
@@ -66,15 +83,38 @@ pub(crate) async fn finish(session: &Session, jobs: &[Finished<'_>]) -> Result<V
             ],
         )
         .await?;
-    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    rows.iter().map(attempt).collect()
 }
 
-/// Completes one job in the transaction of its handler. Answers whether its fence held.
-pub(crate) async fn complete_in<C: GenericClient>(tx: &C, fence: Fence, retention_seconds: i64) -> Result<bool, Error> {
+/// As [`finish`], for completed jobs with an output. A statement of its own, so that jobs without one cost no column.
+pub(crate) async fn finish_with_output(
+    session: &Session,
+    jobs: &[CompletedWithOutput<'_>],
+) -> Result<Vec<AttemptKey>, Error> {
+    let fences = Fences::of(jobs.iter().map(|job| job.fence));
+    let retentions: Vec<i64> = jobs.iter().map(|job| job.retention_seconds).collect();
+    let outputs: Vec<&CheckedJson> = jobs.iter().map(|job| job.output).collect();
+    let rows = session
+        .query(
+            sql!("finish/finish_with_output"),
+            &[
+                (&fences.ids, Type::INT8_ARRAY),
+                (&fences.claims, Type::INT4_ARRAY),
+                (&fences.workers, Type::UUID_ARRAY),
+                (&retentions, Type::INT8_ARRAY),
+                (&outputs, Type::JSONB_ARRAY),
+            ],
+        )
+        .await?;
+    rows.iter().map(attempt).collect()
+}
+
+/// Completes one job in its handler's transaction. Returns whether its fence held.
+pub(crate) async fn complete_in<C: Queryable>(tx: &C, fence: Fence, retention_seconds: i64) -> Result<bool, Error> {
     let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
-    let rows = tx
+    let rows = Statements::on(tx)
         .query_typed(
-            sql!("finish"),
+            sql!("finish/finish"),
             &[
                 (&&ids[..], Type::INT8_ARRAY),
                 (&&claims[..], Type::INT4_ARRAY),
@@ -89,41 +129,64 @@ pub(crate) async fn complete_in<C: GenericClient>(tx: &C, fence: Fence, retentio
     Ok(!rows.is_empty())
 }
 
-/// As [`completed_in`], as the transaction `tx` sees it.
-pub(crate) async fn is_completed_in<C: GenericClient>(tx: &C, fence: Fence) -> Result<bool, Error> {
+/// As [`complete_in`], with an output.
+pub(crate) async fn complete_in_with_output<C: Queryable>(
+    tx: &C,
+    fence: Fence,
+    retention_seconds: i64,
+    output: &CheckedJson,
+) -> Result<bool, Error> {
+    let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
+    let rows = Statements::on(tx)
+        .query_typed(
+            sql!("finish/finish_with_output"),
+            &[
+                (&&ids[..], Type::INT8_ARRAY),
+                (&&claims[..], Type::INT4_ARRAY),
+                (&&workers[..], Type::UUID_ARRAY),
+                (&&[retention_seconds][..], Type::INT8_ARRAY),
+                (&&[output][..], Type::JSONB_ARRAY),
+            ],
+        )
+        .await?;
+    Ok(!rows.is_empty())
+}
+
+/// As [`completed_in`], in the view of the transaction `tx`.
+pub(crate) async fn is_completed_in<C: Queryable>(tx: &C, fence: Fence) -> Result<bool, Error> {
     let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
     let params: Params<'_> =
         &[(&&ids[..], Type::INT8_ARRAY), (&&claims[..], Type::INT4_ARRAY), (&&workers[..], Type::UUID_ARRAY)];
-    Ok(!tx.query_typed(sql!("completed_in"), params).await?.is_empty())
+    Ok(!Statements::on(tx).query_typed(sql!("finish/completed_in"), params).await?.is_empty())
 }
 
-/// Which of the jobs were completed by these attempts in transactions of their handlers.
-pub(crate) async fn completed_in(session: &Session, fences: &[Fence]) -> Result<Vec<JobId>, Error> {
+/// Returns the attempts that have completed their jobs in transactions of their handlers.
+pub(crate) async fn completed_in(session: &Session, fences: &[Fence]) -> Result<Vec<AttemptKey>, Error> {
     let fences = Fences::of(fences.iter().copied());
     let rows = session
         .query(
-            sql!("completed_in"),
+            sql!("finish/completed_in"),
             &[(&fences.ids, Type::INT8_ARRAY), (&fences.claims, Type::INT4_ARRAY), (&fences.workers, Type::UUID_ARRAY)],
         )
         .await?;
-    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    rows.iter().map(attempt).collect()
 }
 
-/// Which of the jobs somebody else has locked.
+/// Returns the jobs that are locked.
 pub(crate) async fn locked_jobs(session: &Session, ids: &[JobId]) -> Result<Vec<JobId>, Error> {
-    let rows = session.query(sql!("locked_jobs"), &[(&ids, Type::INT8_ARRAY)]).await?;
+    let rows = session.query(sql!("finish/locked_jobs"), &[(&ids, Type::INT8_ARRAY)]).await?;
     rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
 }
 
-/// Puts failed jobs back. Answers with those whose fence held and when they are due.
-pub(crate) async fn retry(session: &Session, jobs: &[Retried<'_>]) -> Result<Vec<(JobId, DateTime<Utc>)>, Error> {
+/// Retries failed jobs. Returns those whose fence held, with their due time.
+pub(crate) async fn retry(session: &Session, jobs: &[Retried<'_>]) -> Result<Vec<(AttemptKey, DateTime<Utc>)>, Error> {
     let fences = Fences::of(jobs.iter().map(|job| job.fence));
     let delays: Vec<i64> = jobs.iter().map(|job| job.delay_ms).collect();
     let errors: Vec<&str> = jobs.iter().map(|job| job.failure.error.as_str()).collect();
     let traces: Vec<Option<&str>> = jobs.iter().map(|job| job.failure.trace.as_deref()).collect();
     let rows = session
         .query(
-            sql!("retry"),
+            sql!("finish/retry"),
             &[
                 (&fences.ids, Type::INT8_ARRAY),
                 (&fences.claims, Type::INT4_ARRAY),
@@ -134,16 +197,19 @@ pub(crate) async fn retry(session: &Session, jobs: &[Retried<'_>]) -> Result<Vec
             ],
         )
         .await?;
-    rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("run_at")?))).collect()
+    rows.iter().map(|row| Ok((attempt(row)?, row.try_get("run_at")?))).collect()
 }
 
-/// Puts jobs back for later with their attempt unspent. Answers as [`retry`].
-pub(crate) async fn snooze(session: &Session, jobs: &[(Fence, i64)]) -> Result<Vec<(JobId, DateTime<Utc>)>, Error> {
+/// Snoozes jobs. The attempt is not counted. Returns the same as [`retry`].
+pub(crate) async fn snooze(
+    session: &Session,
+    jobs: &[(Fence, i64)],
+) -> Result<Vec<(AttemptKey, DateTime<Utc>)>, Error> {
     let fences = Fences::of(jobs.iter().map(|(fence, _)| *fence));
     let delays: Vec<i64> = jobs.iter().map(|(_, delay_ms)| *delay_ms).collect();
     let rows = session
         .query(
-            sql!("snooze"),
+            sql!("finish/snooze"),
             &[
                 (&fences.ids, Type::INT8_ARRAY),
                 (&fences.claims, Type::INT4_ARRAY),
@@ -152,16 +218,16 @@ pub(crate) async fn snooze(session: &Session, jobs: &[(Fence, i64)]) -> Result<V
             ],
         )
         .await?;
-    rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("run_at")?))).collect()
+    rows.iter().map(|row| Ok((attempt(row)?, row.try_get("run_at")?))).collect()
 }
 
-/// Returns jobs, due after a delay in ms, with their attempt unspent. Answers with those whose fence held.
-pub(crate) async fn give_back(session: &Session, jobs: &[(Fence, i64)]) -> Result<Vec<JobId>, Error> {
+/// Releases jobs, each due after a delay in ms. The attempt is not counted. Returns those whose fence held.
+pub(crate) async fn release(session: &Session, jobs: &[(Fence, i64)]) -> Result<Vec<AttemptKey>, Error> {
     let fences = Fences::of(jobs.iter().map(|(fence, _)| *fence));
     let delays: Vec<i64> = jobs.iter().map(|(_, delay_ms)| *delay_ms).collect();
     let rows = session
         .query(
-            sql!("give_back"),
+            sql!("finish/release"),
             &[
                 (&fences.ids, Type::INT8_ARRAY),
                 (&fences.claims, Type::INT4_ARRAY),
@@ -170,10 +236,14 @@ pub(crate) async fn give_back(session: &Session, jobs: &[(Fence, i64)]) -> Resul
             ],
         )
         .await?;
-    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+    rows.iter().map(attempt).collect()
 }
 
-/// The fences of a batch, as columns.
+fn attempt(row: &Row) -> Result<AttemptKey, Error> {
+    Ok((row.try_get("id")?, row.try_get("claim")?))
+}
+
+/// The fences of a batch as columns.
 struct Fences {
     ids: Vec<JobId>,
     claims: Vec<i32>,

@@ -1,42 +1,46 @@
-//! The lock by which those who add jobs know whether somebody is idle. Nothing here waits for it.
+//! The statements of the idle lock. None of them waits.
 
-use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
-use super::sql;
-use crate::Error;
+use crate::error::Error;
+use crate::postgres::{Queryable, Statements};
+use crate::sql::sql;
 
-/// What came of a try.
+/// The result of [`try_idle_lock`] for one key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Answer {
+pub(crate) enum TryIdleLock {
     /// This session holds the lock.
-    Held,
-    /// Another session does.
-    Covered,
-    /// Somebody adds jobs without a notification.
-    Refused,
+    Acquired,
+    /// Another session holds it.
+    HeldByPeer,
+    /// An enqueue's open transaction holds its shared form.
+    Contended,
 }
 
-/// Which lock a queue has: some queues share one.
+/// The key of a queue's lock. Queues may share a key.
 pub(crate) type IdleKey = i32;
 
-/// Tries for the lock of each queue.
-pub(crate) async fn try_idle_lock(client: &Client, queues: &[&str]) -> Result<Vec<(IdleKey, Answer)>, Error> {
-    let rows = client.query_typed(sql!("try_idle_lock"), &[(&queues, Type::TEXT_ARRAY)]).await?;
+/// Tries to acquire the lock of each queue.
+pub(crate) async fn try_idle_lock(
+    client: &impl Queryable,
+    queues: &[&str],
+) -> Result<Vec<(IdleKey, TryIdleLock)>, Error> {
+    let rows =
+        Statements::on(client).query_typed(sql!("idle_lock/try_idle_lock"), &[(&queues, Type::TEXT_ARRAY)]).await?;
     rows.iter()
         .map(|row| {
-            let answer = match row.try_get("standing")? {
-                "held" => Answer::Held,
-                "covered" => Answer::Covered,
-                _ => Answer::Refused,
+            let outcome = match row.try_get("outcome")? {
+                "acquired" => TryIdleLock::Acquired,
+                "held_by_peer" => TryIdleLock::HeldByPeer,
+                _ => TryIdleLock::Contended,
             };
-            Ok((row.try_get("key")?, answer))
+            Ok((row.try_get("key")?, outcome))
         })
         .collect()
 }
 
-/// Lets go of the lock of each queue and tells the others.
-pub(crate) async fn release_idle_lock(client: &Client, queues: &[&str]) -> Result<(), Error> {
-    client.query_typed(sql!("release_idle_lock"), &[(&queues, Type::TEXT_ARRAY)]).await?;
+/// Releases the lock of each queue and notifies the other workers.
+pub(crate) async fn release_idle_lock(client: &impl Queryable, queues: &[&str]) -> Result<(), Error> {
+    Statements::on(client).query_typed(sql!("idle_lock/release_idle_lock"), &[(&queues, Type::TEXT_ARRAY)]).await?;
     Ok(())
 }

@@ -1,28 +1,25 @@
-//! The text of a notification: a hint, never data that matters.
+//! The payload of a notification: a hint, never data.
 
 use std::str::FromStr;
 
 use super::idle_lock::IdleKey;
 
-/// The channel on which workers listen.
-pub(crate) const CHANNEL: &str = "postrider";
-
-/// What a notification tells.
+/// The meaning of a payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Notification {
     /// A job of the queue is due.
     Wake { queue: String },
-    /// Jobs of the queue came back: they may lie behind the place from which claims look.
+    /// Jobs of the queue are waiting again, perhaps behind the cursors.
     Back { queue: String },
-    /// Whoever held the idle lock with this key has let it go.
-    Vacated { key: IdleKey },
+    /// A worker has released the idle lock with this key.
+    IdleLockReleased { key: IdleKey },
     /// A job of the queue will be due at this time, in ms since 1970 by the database's clock.
     Due { queue: String, at_ms: i64 },
-    /// Somebody asked for a running job to be cancelled.
+    /// A cancel of a running job was requested.
     Cancel,
 }
 
-/// A notification that none of our functions writes.
+/// A payload that none of our functions sends.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Unknown;
 
@@ -34,7 +31,7 @@ impl FromStr for Notification {
         match verb {
             "wake" if !rest.is_empty() => Ok(Self::Wake { queue: rest.to_owned() }),
             "back" if !rest.is_empty() => Ok(Self::Back { queue: rest.to_owned() }),
-            "idle" => Ok(Self::Vacated { key: rest.parse().map_err(|_| Unknown)? }),
+            "idle" => Ok(Self::IdleLockReleased { key: rest.parse().map_err(|_| Unknown)? }),
             "due" => {
                 let (at, queue) = rest.split_once(' ').ok_or(Unknown)?;
                 let at_ms = at.parse().map_err(|_| Unknown)?;
@@ -55,7 +52,7 @@ mod tests {
     fn what_the_sql_functions_write_is_read() {
         assert_eq!("wake default".parse(), Ok(Notification::Wake { queue: "default".into() }));
         assert_eq!("back default".parse(), Ok(Notification::Back { queue: "default".into() }));
-        assert_eq!("idle 17".parse(), Ok(Notification::Vacated { key: 17 }));
+        assert_eq!("idle 17".parse(), Ok(Notification::IdleLockReleased { key: 17 }));
         assert_eq!("due 17 a/b".parse(), Ok(Notification::Due { queue: "a/b".into(), at_ms: 17 }));
         assert_eq!("cancel".parse(), Ok(Notification::Cancel));
     }

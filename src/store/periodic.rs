@@ -1,16 +1,21 @@
-//! Ticks of periodic jobs.
+//! The statements of periodic jobs.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
 
-use super::sql;
-use crate::enqueue::NewJob;
-use crate::job::JobId;
-use crate::{Database, Error};
+use crate::error::Error;
+use crate::job::NewJob;
+use crate::job::{JobId, StoredTime};
+use crate::postgres::Database;
+use crate::sql::sql;
 
-/// The tick of a kind, and the database's clock when it was read.
+/// The tick of a kind, and the database's time when it was read. The row may have been edited by hand.
 pub(crate) struct Tick {
     pub kind: String,
+    /// The schedule that it follows.
+    pub schedule: String,
+    /// The schedule in force: the one of the worker started last.
+    pub in_force: Option<String>,
     pub first: DateTime<Utc>,
     pub next: DateTime<Utc>,
     pub read_at: DateTime<Utc>,
@@ -26,7 +31,7 @@ pub(crate) async fn register(
         .client()
         .await?
         .execute_typed(
-            sql!("register_periodic"),
+            &database.statement(sql!("periodic/register_periodic")),
             &[(&kind, Type::TEXT), (&schedule, Type::TEXT), (&first_tick, Type::TIMESTAMPTZ)],
         )
         .await?;
@@ -34,20 +39,26 @@ pub(crate) async fn register(
 }
 
 pub(crate) async fn read_ticks(database: &Database, kinds: &[&str]) -> Result<Vec<Tick>, Error> {
-    let rows = database.client().await?.query_typed(sql!("read_ticks"), &[(&kinds, Type::TEXT_ARRAY)]).await?;
+    let rows = database
+        .client()
+        .await?
+        .query_typed(&database.statement(sql!("periodic/read_ticks")), &[(&kinds, Type::TEXT_ARRAY)])
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(Tick {
                 kind: row.try_get("kind")?,
-                first: row.try_get("first_tick")?,
-                next: row.try_get("next_tick")?,
+                schedule: row.try_get("schedule")?,
+                in_force: row.try_get("in_force")?,
+                first: row.try_get::<_, StoredTime>("first_tick")?.0,
+                next: row.try_get::<_, StoredTime>("next_tick")?.0,
                 read_at: row.try_get("read_at")?,
             })
         })
         .collect()
 }
 
-/// Moves the tick from `from` to `to` and enqueues its job. None where another worker did.
+/// Moves the tick from `from` to `to` and enqueues its job. Returns None if another worker did.
 pub(crate) async fn fire(
     database: &Database,
     job: &NewJob,
@@ -58,7 +69,7 @@ pub(crate) async fn fire(
         .client()
         .await?
         .query_typed_opt(
-            sql!("fire_tick"),
+            &database.statement(sql!("periodic/fire_tick")),
             &[
                 (&job.kind, Type::TEXT),
                 (&from, Type::TIMESTAMPTZ),
@@ -66,7 +77,7 @@ pub(crate) async fn fire(
                 (&job.args, Type::JSONB),
                 (&job.queue, Type::TEXT),
                 (&i32::from(job.priority.number()), Type::INT4),
-                (&job.max_attempts(), Type::INT4),
+                (&job.stored_max_attempts(), Type::INT4),
             ],
         )
         .await?;

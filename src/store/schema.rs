@@ -1,34 +1,84 @@
-//! Which migrations a database has, and the lock under which they are applied.
+//! The statements of migrations: applied versions, and the migration lock.
 
+use std::borrow::Cow;
+
+#[cfg(feature = "migrate")]
 use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
 
-use super::sql;
-use crate::Error;
+use crate::error::Error;
+use crate::postgres::{Queryable, Schema, Statements};
+use crate::sql::sql;
 
-/// Takes the lock of migrators for the session, if it is free.
-pub(crate) async fn try_migration_lock(client: &impl GenericClient) -> Result<bool, Error> {
-    Ok(client.query_typed_one(sql!("try_migration_lock"), &[]).await?.try_get(0)?)
+/// Tries to acquire the migration lock of a set for the session.
+#[cfg(feature = "migrate")]
+pub(crate) async fn try_migration_lock(client: &impl Queryable, record: &str) -> Result<bool, Error> {
+    Ok(Statements::on(client)
+        .query_typed_one(sql!("schema/try_migration_lock"), &[(&record, Type::TEXT)])
+        .await?
+        .try_get(0)?)
 }
 
-/// Bounds, for the session, what a migration may wait for locks and how long it may run.
-pub(crate) async fn limit_migration(client: &impl GenericClient, lock_ms: u32, total_ms: u32) -> Result<(), Error> {
+/// Limits the statements of a migration, and their waits for locks, for the session.
+#[cfg(feature = "migrate")]
+pub(crate) async fn limit_migration(client: &impl Queryable, lock_ms: u32, total_ms: u32) -> Result<(), Error> {
     let (lock, total) = (lock_ms.to_string(), total_ms.to_string());
-    client.query_typed(sql!("limit_migration"), &[(&lock, Type::TEXT), (&total, Type::TEXT)]).await?;
+    Statements::on(client)
+        .query_typed(sql!("schema/limit_migration"), &[(&lock, Type::TEXT), (&total, Type::TEXT)])
+        .await?;
     Ok(())
 }
 
-pub(crate) async fn table_exists(client: &impl GenericClient, table: &str) -> Result<bool, Error> {
-    Ok(client.query_typed_one(sql!("table_exists"), &[(&table, Type::TEXT)]).await?.try_get(0)?)
+pub(crate) async fn table_exists(client: &impl Queryable, table: &str) -> Result<bool, Error> {
+    Ok(Statements::on(client)
+        .query_typed_one(sql!("schema/table_exists"), &[(&table, Type::TEXT)])
+        .await?
+        .try_get(0)?)
 }
 
-/// The newest version applied of the queue's set, 0 for none.
-pub(crate) async fn queue_version(client: &impl GenericClient) -> Result<i32, Error> {
-    Ok(client.query_typed_one(sql!("queue_schema_version"), &[]).await?.try_get(0)?)
+#[cfg(feature = "migrate")]
+pub(crate) async fn schema_exists(client: &impl Queryable) -> Result<bool, Error> {
+    Ok(Statements::on(client).query_typed_one(sql!("schema/schema_exists"), &[]).await?.try_get(0)?)
 }
 
-/// The newest version applied of the app's set, 0 for none.
-#[cfg(feature = "app")]
-pub(crate) async fn app_version(client: &impl GenericClient) -> Result<i32, Error> {
-    Ok(client.query_typed_one(sql!("app_schema_version"), &[]).await?.try_get(0)?)
+/// Needs the CREATE privilege on the database, even if the schema exists.
+#[cfg(feature = "migrate")]
+pub(crate) async fn create_schema(client: &impl Queryable) -> Result<(), Error> {
+    Ok(Statements::on(client).batch_execute(sql!("schema/create_schema")).await?)
+}
+
+/// The version in the comment on a set's `record` of migrations.
+#[cfg(feature = "migrate")]
+pub(crate) async fn marked_version(client: &impl Queryable, record: &str) -> Result<Option<u32>, Error> {
+    let marked: Option<i32> = Statements::on(client)
+        .query_typed_one(sql!("schema/marked_version"), &[(&record, Type::TEXT)])
+        .await?
+        .try_get(0)?;
+    Ok(marked.and_then(|version| version.try_into().ok()))
+}
+
+/// Writes the version into the comment, so that a schema-only dump contains it.
+#[cfg(feature = "migrate")]
+pub(crate) async fn mark_version(client: &impl Queryable, record: &str, version: u32) -> Result<(), Error> {
+    if marked_version(client, record).await? == Some(version) {
+        return Ok(());
+    }
+    let statement = sql!("schema/mark_version").replace("{record}", record).replace("{version}", &version.to_string());
+    Ok(client.raw().batch_execute(&statement).await?)
+}
+
+/// The statements that create the roles.
+pub(crate) fn roles(schema: &Schema) -> Cow<'static, str> {
+    schema.statement(include_str!("../../sql/roles.sql"))
+}
+
+/// The newest applied version of the queue's set, 0 for none.
+pub(crate) async fn queue_version(client: &impl Queryable) -> Result<i32, Error> {
+    Ok(Statements::on(client).query_typed_one(sql!("schema/queue_schema_version"), &[]).await?.try_get(0)?)
+}
+
+/// The newest applied version of the app's set, 0 for none.
+#[cfg(feature = "bin")]
+pub(crate) async fn app_version(client: &impl Queryable) -> Result<i32, Error> {
+    Ok(Statements::on(client).query_typed_one(sql!("schema/app_schema_version"), &[]).await?.try_get(0)?)
 }

@@ -1,8 +1,7 @@
-//! A connection of a worker's own.
+//! A dedicated connection of a worker.
 //!
-//! Where it goes directly to Postgres it has settings of its own and keeps its statements
-//! prepared. Through a transaction pooler neither is allowed, since both would leak into other
-//! people's sessions: then each statement travels whole.
+//! A direct connection to Postgres uses settings and prepared statements. A connection through a transaction pooler
+//! uses neither, since both would leak into other sessions: it sends each statement as text.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -10,48 +9,89 @@ use std::sync::{Mutex, PoisonError};
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
-use super::sql;
-use crate::{Database, Error};
+use crate::error::Error;
+use crate::postgres::{Database, Params, Schema};
+use crate::sql::sql;
 
 pub(crate) struct Session {
     client: Client,
     direct: bool,
+    is_utf8: bool,
+    schema: Schema,
     prepared: Mutex<HashMap<&'static str, Statement>>,
 }
 
-const KEEPALIVES: &str = sql!("session_keepalives");
+/// A session that is opened on first use, and again after it has failed.
+#[derive(Default)]
+pub(crate) struct SessionSlot(Option<Session>);
 
-/// A statement's parameters, each with its type.
-pub(crate) type Params<'p> = &'p [(&'p (dyn ToSql + Sync), Type)];
+impl SessionSlot {
+    /// Runs `work` on the session, which `open` opens if needed. Keeps the session unless `work` fails or is dropped.
+    pub async fn with<T>(
+        &mut self,
+        open: impl AsyncFnOnce() -> Result<Session, Error>,
+        work: impl AsyncFnOnce(&Session) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let session = self.take_or_open(open).await?;
+        let answer = work(&session).await?;
+        self.keep(session);
+        Ok(answer)
+    }
+
+    /// Takes the session out, or opens one. [`Self::keep`] returns it to the slot, unless it has failed.
+    pub async fn take_or_open(&mut self, open: impl AsyncFnOnce() -> Result<Session, Error>) -> Result<Session, Error> {
+        match self.0.take() {
+            Some(session) if !session.is_closed() => Ok(session),
+            _ => open().await,
+        }
+    }
+
+    /// Puts a session back for the next use.
+    pub fn keep(&mut self, session: Session) {
+        self.0 = Some(session);
+    }
+
+    /// Closes the session if it is open.
+    pub fn close(&mut self) {
+        self.0 = None;
+    }
+}
+
+const KEEPALIVES: &str = sql!("session/session_keepalives");
 
 impl Session {
-    /// Opens the connection; `settings` are applied where it is direct.
+    /// Opens the connection. `settings` are applied if it is direct.
     pub async fn open(database: &Database, purpose: &str, direct: bool, settings: &str) -> Result<Self, Error> {
         let (client, connection) = database.connect(purpose).await?;
-        // Ends by itself when the client is dropped or the connection breaks; either way the
-        // statements in flight report it.
+        let is_utf8 = connection.parameter("server_encoding") == Some("UTF8");
+        // Ends when the client is dropped or the connection breaks. Pending statements then return the error.
         tokio::spawn(connection);
         if direct {
             client.batch_execute(&[KEEPALIVES, settings].concat()).await?;
         }
-        Ok(Self { client, direct, prepared: Mutex::default() })
+        Ok(Self { client, direct, is_utf8, schema: database.schema().clone(), prepared: Mutex::default() })
     }
 
     pub async fn query(&self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, Error> {
         if !self.direct {
-            return Ok(self.client.query_typed(sql, params).await?);
+            return Ok(self.client.query_typed(&self.schema.statement(sql), params).await?);
         }
         let statement = self.statement(sql, params).await?;
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
         Ok(self.client.query(&statement, &values).await?)
     }
 
-    /// Has the server notice if a direct connection is cut off.
+    /// Makes the server detect a broken direct connection.
     pub async fn keep_alive(client: &Client) -> Result<(), Error> {
         Ok(client.batch_execute(KEEPALIVES).await?)
     }
 
-    /// Whether the connection has broken.
+    /// Whether the database is encoded in UTF-8, so that all text can be sent.
+    pub fn is_utf8(&self) -> bool {
+        self.is_utf8
+    }
+
+    /// Whether the connection is broken.
     pub fn is_closed(&self) -> bool {
         self.client.is_closed()
     }
@@ -62,7 +102,7 @@ impl Session {
             return Ok(statement);
         }
         let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
-        let statement = self.client.prepare_typed(sql, &types).await?;
+        let statement = self.client.prepare_typed(&self.schema.statement(sql), &types).await?;
         self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(sql, statement.clone());
         Ok(statement)
     }

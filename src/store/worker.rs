@@ -1,16 +1,16 @@
-//! Leases of workers, and taking back the jobs of dead ones.
+//! The statements of leases, and of the rescue of dead workers' jobs.
 
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::{GenericClient, Row};
 use uuid::Uuid;
 
 use super::session::Session;
-use super::sql;
-use crate::job::JobId;
-use crate::{Database, Error};
+use crate::error::Error;
+use crate::job::{JobId, StoredTime};
+use crate::postgres::{Database, Queryable, Statements};
+use crate::sql::sql;
 
-/// What a worker says about itself.
 pub(crate) struct Registration<'r> {
     pub id: Uuid,
     pub lock_key: i64,
@@ -19,9 +19,15 @@ pub(crate) struct Registration<'r> {
     pub host: &'r str,
     pub version: &'r str,
     pub queues: &'r [&'r str],
+    /// Periodic kinds, each followed by a space and its schedule.
+    pub declares: &'r [String],
+    /// The retention of cancelled jobs.
+    pub cancelled_seconds: i64,
+    /// When this process first registered. None for the first time.
+    pub started_at: Option<DateTime<Utc>>,
 }
 
-/// Another worker, as one look showed it.
+/// The state of a peer at one check.
 pub(crate) struct Peer {
     pub id: Uuid,
     pub heartbeat_at: DateTime<Utc>,
@@ -29,7 +35,6 @@ pub(crate) struct Peer {
     pub lock_is_free: bool,
 }
 
-/// A job taken back from a worker that is gone.
 pub(crate) struct Rescued {
     pub id: JobId,
     pub kind: String,
@@ -40,12 +45,13 @@ pub(crate) struct Rescued {
     pub discarded: bool,
 }
 
-pub(crate) async fn register(database: &Database, worker: &Registration<'_>) -> Result<(), Error> {
-    database
+/// Registers the worker. Returns its start time by the database's clock.
+pub(crate) async fn register(database: &Database, worker: &Registration<'_>) -> Result<DateTime<Utc>, Error> {
+    let row = database
         .client()
         .await?
-        .execute_typed(
-            sql!("register_worker"),
+        .query_typed_one(
+            &database.statement(sql!("worker/register_worker")),
             &[
                 (&worker.id, Type::UUID),
                 (&worker.lock_key, Type::INT8),
@@ -54,24 +60,40 @@ pub(crate) async fn register(database: &Database, worker: &Registration<'_>) -> 
                 (&worker.host, Type::TEXT),
                 (&worker.version, Type::TEXT),
                 (&worker.queues, Type::TEXT_ARRAY),
+                (&worker.declares, Type::TEXT_ARRAY),
+                (&worker.cancelled_seconds, Type::INT8),
+                (&worker.started_at, Type::TIMESTAMPTZ),
             ],
         )
         .await?;
-    Ok(())
+    Ok(row.try_get(0)?)
 }
 
-/// The connection of the heartbeat: not of the pool, whose connections handlers may all hold for
-/// longer than the lease.
+/// Opens the connection of the heartbeat. It is not from the pool: handlers may hold the whole pool for longer than
+/// the lease.
 pub(crate) async fn open_session(database: &Database) -> Result<Session, Error> {
-    // Without settings of its own it need not be direct.
+    // It has no settings, so it need not be direct.
     Session::open(database, "lease", false, "").await
 }
 
-/// Whether the lease still stands. Notifies the worker's own channel with `ping`.
-pub(crate) async fn heartbeat(session: &Session, worker: Uuid, holds_lock: bool, ping: u64) -> Result<bool, Error> {
+/// The answer to a heartbeat.
+pub(crate) struct Heartbeat {
+    /// The start time of the server that answered.
+    pub server_started_at: DateTime<Utc>,
+    /// Whether the ping was sent. None is sent while the notification queue is nearly full.
+    pub is_pinged: bool,
+}
+
+/// Renews the lease and sends `ping` to the worker's own channel. Returns None if the lease is gone.
+pub(crate) async fn heartbeat(
+    session: &Session,
+    worker: Uuid,
+    holds_lock: bool,
+    ping: u64,
+) -> Result<Option<Heartbeat>, Error> {
     let rows = session
         .query(
-            sql!("heartbeat"),
+            sql!("worker/heartbeat"),
             &[
                 (&worker, Type::UUID),
                 (&holds_lock, Type::BOOL),
@@ -80,48 +102,71 @@ pub(crate) async fn heartbeat(session: &Session, worker: Uuid, holds_lock: bool,
             ],
         )
         .await?;
-    Ok(!rows.is_empty())
+    let heartbeat = |row: &Row| {
+        Ok(Heartbeat { server_started_at: row.try_get("server_started_at")?, is_pinged: row.try_get("is_pinged")? })
+    };
+    rows.first().map(heartbeat).transpose()
+}
+
+/// The server's timeline.
+pub(crate) async fn timeline(session: &Session) -> Result<String, Error> {
+    let rows = session.query(sql!("worker/timeline"), &[]).await?;
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
 }
 
 pub(crate) async fn deregister(database: &Database, worker: Uuid) -> Result<(), Error> {
-    database.client().await?.execute_typed(sql!("deregister_worker"), &[(&worker, Type::UUID)]).await?;
+    database
+        .client()
+        .await?
+        .execute_typed(&database.statement(sql!("worker/deregister_worker")), &[(&worker, Type::UUID)])
+        .await?;
     Ok(())
 }
 
-/// The channel on which a worker hears its own heartbeats.
+/// The channel of a worker's pings.
 pub(crate) fn ping_channel(worker: Uuid) -> String {
     format!("postrider_ping_{}", worker.simple())
 }
 
-/// Begins to hear the worker's own heartbeats.
-pub(crate) async fn listen_ping(client: &Client, worker: Uuid) -> Result<(), Error> {
-    Ok(client.batch_execute(&sql!("listen_ping").replace("{channel}", &ping_channel(worker))).await?)
+/// Listens to the worker's own pings.
+pub(crate) async fn listen_ping(client: &impl Queryable, worker: Uuid) -> Result<(), Error> {
+    let statement = sql!("worker/listen_ping").replace("{channel}", &ping_channel(worker));
+    Ok(client.raw().batch_execute(&statement).await?)
 }
 
-/// Begins to hear of new jobs.
-pub(crate) async fn listen_wake(client: &Client) -> Result<(), Error> {
-    Ok(client.batch_execute(sql!("listen_wake")).await?)
+/// Listens to notifications of jobs.
+pub(crate) async fn listen_wake(client: &impl Queryable) -> Result<(), Error> {
+    Ok(Statements::on(client).batch_execute(sql!("worker/listen_wake")).await?)
 }
 
-/// Whether the session of `client` now holds the lock. Does not wait: a backend that is killed
-/// while it waits keeps its locks.
-pub(crate) async fn try_life_lock(client: &Client, lock_key: i64) -> Result<bool, Error> {
-    Ok(client.query_typed_one(sql!("try_life_lock"), &[(&lock_key, Type::INT8)]).await?.try_get(0)?)
+/// Tries to acquire the lock for the session of `client`. Does not wait: a backend that is killed while it waits keeps
+/// its locks.
+pub(crate) async fn try_liveness_lock(client: &impl Queryable, lock_key: i64) -> Result<bool, Error> {
+    Ok(Statements::on(client)
+        .query_typed_one(sql!("worker/try_liveness_lock"), &[(&lock_key, Type::INT8)])
+        .await?
+        .try_get(0)?)
 }
 
-/// Ends a former session of this worker that still holds its life lock, and tells whether there was one.
-pub(crate) async fn end_former_session(client: &Client, lock_key: i64) -> Result<bool, Error> {
-    Ok(!client.query_typed(sql!("end_former_session"), &[(&lock_key, Type::INT8)]).await?.is_empty())
+/// Terminates a former session of this worker that still holds its liveness lock. Returns whether it found one.
+pub(crate) async fn end_former_session(client: &impl Queryable, lock_key: i64) -> Result<bool, Error> {
+    Ok(!Statements::on(client)
+        .query_typed(sql!("worker/end_former_session"), &[(&lock_key, Type::INT8)])
+        .await?
+        .is_empty())
 }
 
-pub(crate) async fn look_at_peers(database: &Database, worker: Uuid) -> Result<Vec<Peer>, Error> {
-    let rows =
-        database.client_at_once("rescue").await?.query_typed(sql!("look_at_peers"), &[(&worker, Type::UUID)]).await?;
+pub(crate) async fn probe_peers(database: &Database, worker: Uuid) -> Result<Vec<Peer>, Error> {
+    let rows = database
+        .client_at_once("rescue")
+        .await?
+        .query_typed(&database.statement(sql!("worker/probe_peers")), &[(&worker, Type::UUID)])
+        .await?;
     rows.iter()
         .map(|row| {
             Ok(Peer {
                 id: row.try_get("id")?,
-                heartbeat_at: row.try_get("heartbeat_at")?,
+                heartbeat_at: row.try_get::<_, StoredTime>("heartbeat_at")?.0,
                 lease_ms: row.try_get("lease_ms")?,
                 lock_is_free: row.try_get("lock_is_free")?,
             })
@@ -129,7 +174,7 @@ pub(crate) async fn look_at_peers(database: &Database, worker: Uuid) -> Result<V
         .collect()
 }
 
-/// Gives a worker up, unless it gave a heartbeat after `heartbeat_at`, and takes back its jobs.
+/// Declares a worker dead, unless it sent a heartbeat after `heartbeat_at`, and rescues its jobs.
 pub(crate) async fn rescue_worker(
     database: &Database,
     worker: Uuid,
@@ -138,10 +183,10 @@ pub(crate) async fn rescue_worker(
 ) -> Result<Vec<Rescued>, Error> {
     let mut client = database.client_at_once("rescue").await?;
     let transaction = client.transaction().await?;
-    transaction.batch_execute(sql!("rescue_session")).await?;
+    transaction.batch_execute(sql!("worker/rescue_session")).await?;
     let rows = transaction
         .query_typed(
-            sql!("rescue_worker"),
+            &database.statement(sql!("worker/rescue_worker")),
             &[(&worker, Type::UUID), (&heartbeat_at, Type::TIMESTAMPTZ), (&discarded_seconds, Type::INT8)],
         )
         .await?;
@@ -150,10 +195,13 @@ pub(crate) async fn rescue_worker(
     Ok(rescued)
 }
 
-/// Takes back running jobs whose worker is not registered. Answers with them, and with how many others
-/// somebody has locked.
-pub(crate) async fn rescue_strays(database: &Database) -> Result<(Vec<Rescued>, usize), Error> {
-    let rows = database.client_at_once("rescue").await?.query_typed(sql!("rescue_strays"), &[]).await?;
+/// Rescues stranded jobs. Returns them, and the number of others that are locked.
+pub(crate) async fn rescue_stranded(database: &Database) -> Result<(Vec<Rescued>, usize), Error> {
+    let rows = database
+        .client_at_once("rescue")
+        .await?
+        .query_typed(&database.statement(sql!("worker/rescue_stranded")), &[])
+        .await?;
     let (mut back, mut locked) = (Vec::new(), 0);
     for row in &rows {
         if row.try_get("announced")? { back.push(rescued(row)?) } else { locked += 1 }

@@ -1,4 +1,4 @@
-//! The forms of a good answer.
+//! Successful answers.
 
 use axum::http::header::{CONTENT_TYPE, LOCATION};
 use axum::http::{HeaderValue, StatusCode};
@@ -19,10 +19,10 @@ pub(crate) fn ok(value: &impl Serialize) -> Result<Response, Problem> {
     Ok(json_text(StatusCode::OK, text_of(value)?))
 }
 
-/// 201 with JSON text, and where to find what was made.
+/// 201 with JSON text and the location of the new resource.
 pub(crate) fn created(location: &str, body: String) -> Result<Response, Problem> {
     let mut response = json_text(StatusCode::CREATED, body);
-    // Our own paths are ASCII; what comes from a client is percent-encoded in them.
+    // Our paths are ASCII, and what a client sends is percent-encoded in them.
     let location = HeaderValue::from_str(location).map_err(|_| Problem::internal())?;
     response.headers_mut().insert(LOCATION, location);
     Ok(response)

@@ -1,4 +1,4 @@
-//! JSON bodies: bounded in size and time, and said to be JSON.
+//! JSON bodies: limited in size and time, with a JSON content type.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ pub(crate) const MAX_JSON_BYTES: usize = MAX_ARGS_BYTES + 64 * 1024;
 /// How long a client may take to send one.
 const READ_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// The bytes of a body of type `application/json`, not parsed yet.
+/// The bytes of a body of type `application/json`, not yet parsed.
 pub(crate) struct JsonBody(pub Bytes);
 
 impl<S: Sync> FromRequest<S> for JsonBody {
@@ -27,7 +27,7 @@ impl<S: Sync> FromRequest<S> for JsonBody {
             let detail = "the body must be JSON: send it with Content-Type: application/json";
             return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, detail));
         }
-        // Refused unread where the length is known, so that it need not be sent.
+        // If the length is known, refused unread, so that it need not be sent.
         if content_length(request.headers()).is_some_and(|length| length > MAX_JSON_BYTES as u64) {
             return Err(too_large());
         }
@@ -52,7 +52,7 @@ fn too_large() -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, format!("the body is larger than {MAX_JSON_BYTES} bytes"))
 }
 
-/// The length that the request declares; hyper has refused those that are no numbers.
+/// The length that the request declares. hyper has refused bad ones.
 pub(crate) fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

@@ -1,7 +1,7 @@
 //! One connection of a client, HTTP/1.1.
 //!
-//! Promises: no wait on the client is without a limit (head, body, answer, farewell), and an
-//! answer given before the whole body was read still reaches the client.
+//! Promises: every wait for the client has a limit (head, body, answer, draining). An answer given before the whole
+//! body was read still reaches the client.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -28,41 +28,60 @@ use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 use tower::ServiceExt;
 
-use super::patient_stream::PatientStream;
-use crate::Shutdown;
+use super::slots::{IdleConnection, Slot};
+use super::write_timeout_stream::WriteTimeoutStream;
+use crate::worker::Shutdown;
 
-/// How long the head of a request may take, from the connection or the last answer on.
+/// The time limit of a request's head, from the connection or the last answer on.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
-/// How long an answer may lie unread.
+/// How long an answer may stay unread.
 const WRITE_PATIENCE: Duration = Duration::from_secs(30);
 /// The largest head, in bytes, and the size of the buffers.
 const BUFFER_BYTES: usize = 64 * 1024;
 /// The most headers.
 const MAX_HEADERS: usize = 64;
-/// How long, and for how many bytes, a client that is still sending is listened to after its answer.
-const FAREWELL_TIMEOUT: Duration = Duration::from_secs(2);
-const FAREWELL_BYTES: usize = 16 * 1024 * 1024;
+/// How long, and how many bytes, a client that is still sending is read after its answer.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(2);
+const DRAIN_BYTES: usize = 16 * 1024 * 1024;
 
 type Answer = Pin<Box<dyn Future<Output = Result<Response, Infallible>> + Send>>;
 
-/// Serves requests until the client or `shutdown` ends it. `requests` counts those being handled,
-/// each until the last byte of its answer.
-pub(super) async fn serve(stream: TcpStream, router: Router, requests: TaskTracker, shutdown: Shutdown) {
-    // Answers are written whole; holding back their last packet gains nothing.
+/// Serves requests until the client or `shutdown` ends it. `requests` counts those in progress, each until the last
+/// byte of its answer.
+pub(super) fn serve(
+    stream: TcpStream,
+    router: Router,
+    slot: &Slot,
+    requests: TaskTracker,
+    shutdown: Shutdown,
+) -> impl Future<Output = ()> + use<> {
+    serve_on(stream, router, slot.idle.clone(), slot.only_probes, requests, shutdown)
+}
+
+async fn serve_on(
+    stream: TcpStream,
+    router: Router,
+    idle: IdleConnection,
+    only_one: bool,
+    requests: TaskTracker,
+    shutdown: Shutdown,
+) {
+    // Answers are written whole, so holding back their last packet gains nothing.
     let _ = stream.set_nodelay(true);
     let unread = Arc::new(AtomicBool::new(false));
     let left_unread = Arc::clone(&unread);
+    let asked = idle.clone();
     let service = service_fn(move |request: Request<Incoming>| -> Answer {
         let left_unread = Arc::clone(&left_unread);
         left_unread.store(false, Ordering::Relaxed);
         let unread = Arc::clone(&left_unread);
         let request = request.map(|body| Body::new(Watched { body, unread }));
         let answered = router.clone().oneshot(request);
-        let counted = requests.token();
+        let counted = Underway::begin(asked.clone(), requests.token());
         Box::pin(async move {
             let mut answer = answered.await?;
-            if left_unread.load(Ordering::Relaxed) {
-                // Said, so that the client sends no further request into a closing connection.
+            if only_one || left_unread.load(Ordering::Relaxed) {
+                // Announced, so that the client sends no further request into a closing connection.
                 answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
             }
             Ok(answer.map(|body| Body::new(Counted { body, _until_sent: counted })))
@@ -73,13 +92,17 @@ pub(super) async fn serve(stream: TcpStream, router: Router, requests: TaskTrack
         .header_read_timeout(HEAD_TIMEOUT)
         .max_buf_size(BUFFER_BYTES)
         .max_headers(MAX_HEADERS)
-        .serve_connection(TokioIo::new(PatientStream::new(stream, WRITE_PATIENCE)), service);
+        .serve_connection(TokioIo::new(WriteTimeoutStream::new(stream, WRITE_PATIENCE)), service);
 
     let mut asked_to_end = false;
     let ended = loop {
         tokio::select! {
             ended = poll_fn(|cx| connection.poll_without_shutdown(cx)) => break ended,
             () = shutdown.begun(), if !asked_to_end => {
+                asked_to_end = true;
+                Pin::new(&mut connection).graceful_shutdown();
+            }
+            () = idle.to_close(), if !asked_to_end => {
                 asked_to_end = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
@@ -91,16 +114,16 @@ pub(super) async fn serve(stream: TcpStream, router: Router, requests: TaskTrack
     let mut stream = connection.into_parts().io.into_inner().into_inner();
     let _ = poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx)).await;
     if unread.load(Ordering::Relaxed) {
-        let _ = tokio::time::timeout(FAREWELL_TIMEOUT, farewell(&stream)).await;
+        let _ = tokio::time::timeout(DRAIN_TIMEOUT, drain_request(&stream)).await;
     }
 }
 
-/// Reads on for a while and forgets what comes: were the connection closed while the client is
-/// still sending, its system would throw our answer away unread.
-async fn farewell(stream: &TcpStream) {
+/// Reads and discards what a client still sends. If the connection were closed instead, the client's system would
+/// discard our answer unread.
+async fn drain_request(stream: &TcpStream) {
     let mut scrap = vec![0; 16 * 1024];
     let mut heard = 0;
-    while heard < FAREWELL_BYTES && stream.readable().await.is_ok() {
+    while heard < DRAIN_BYTES && stream.readable().await.is_ok() {
         match stream.try_read(&mut scrap) {
             Ok(0) => return,
             Ok(read) => heard += read,
@@ -110,10 +133,29 @@ async fn farewell(stream: &TcpStream) {
     }
 }
 
-/// An answer's body that is counted until it is sent or dropped.
+/// A request in progress, until the last byte of its answer is sent or dropped.
+struct Underway {
+    connection: IdleConnection,
+    _counted: TaskTrackerToken,
+}
+
+impl Underway {
+    fn begin(connection: IdleConnection, counted: TaskTrackerToken) -> Self {
+        connection.set_idle(false);
+        Self { connection, _counted: counted }
+    }
+}
+
+impl Drop for Underway {
+    fn drop(&mut self) {
+        self.connection.set_idle(true);
+    }
+}
+
+/// The body of an answer, with a guard that ends once it is sent or dropped.
 struct Counted {
     body: Body,
-    _until_sent: TaskTrackerToken,
+    _until_sent: Underway,
 }
 
 impl HttpBody for Counted {
@@ -133,7 +175,7 @@ impl HttpBody for Counted {
     }
 }
 
-/// A request's body that tells whether it was dropped before its end.
+/// The body of a request. Reports whether it was dropped before its end.
 struct Watched {
     body: Incoming,
     unread: Arc<AtomicBool>,

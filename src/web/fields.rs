@@ -1,7 +1,6 @@
 //! The fields of a JSON object, read one by one so that each error names its field.
 //!
-//! Promises: unknown fields, fields given twice and wrong types are refused by name, and nothing
-//! is held that was not asked for.
+//! Promises: unknown fields, duplicate fields and wrong types are refused by name, and unknown fields are not stored.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -14,12 +13,12 @@ use serde_json::{Number, Value};
 
 use super::problem::Problem;
 
-/// A JSON object whose fields are taken one after the other.
+/// A JSON object whose fields are taken one by one.
 #[derive(Debug)]
 pub(crate) struct Fields(BTreeMap<&'static str, Box<RawValue>>);
 
 impl Fields {
-    /// Reads an object that may have only the fields `known`.
+    /// Parses an object that may have only the fields `known`.
     pub fn parse(body: &[u8], known: &'static [&'static str]) -> Result<Self, Problem> {
         let text = std::str::from_utf8(body).map_err(|error| {
             Problem::bad_request(format!("the body is not UTF-8 from byte {}", error.valid_up_to()))
@@ -34,7 +33,7 @@ impl Fields {
         }
     }
 
-    /// A text; none where it is missing or null.
+    /// A string. None if it is missing or null.
     pub fn text(&mut self, name: &'static str) -> Result<Option<String>, Problem> {
         match self.option(name)? {
             None => Ok(None),
@@ -43,7 +42,7 @@ impl Fields {
         }
     }
 
-    /// A whole number; none where it is missing or null.
+    /// An integer. None if it is missing or null.
     pub fn integer(&mut self, name: &'static str) -> Result<Option<i64>, Problem> {
         match self.option(name)? {
             None => Ok(None),
@@ -54,8 +53,12 @@ impl Fields {
         }
     }
 
-    /// Any JSON, null included; none where it is missing.
-    pub fn any(&mut self, name: &'static str) -> Result<Option<Value>, Problem> {
+    /// The text of any JSON value, including null. None if it is missing.
+    pub fn raw(&mut self, name: &'static str) -> Option<Box<RawValue>> {
+        self.0.remove(name)
+    }
+
+    fn any(&mut self, name: &'static str) -> Result<Option<Value>, Problem> {
         self.0
             .remove(name)
             .map(|raw| serde_json::from_str(raw.get()))
@@ -68,9 +71,9 @@ impl Fields {
     }
 }
 
-/// A number without a fraction, also where it is written with a point: to JSON, `2.0` is `2`.
+/// An integer, also when it is written with a point: in JSON `2.0` is `2`.
 fn whole(number: &Number) -> Option<i64> {
-    /// Up to here each whole number is a float of its own.
+    /// Up to here each integer is a distinct float.
     const EXACT: f64 = 9_007_199_254_740_992.0;
     if let Some(integer) = number.as_i64() {
         return Some(integer);
@@ -79,7 +82,7 @@ fn whole(number: &Number) -> Option<i64> {
     format!("{float:.0}").parse().ok()
 }
 
-/// 400 for a field that must be there.
+/// 400 for a required field.
 pub(crate) fn missing(name: &'static str) -> Problem {
     Problem::new(StatusCode::BAD_REQUEST, format!("{name} is missing")).with_field(name)
 }
@@ -98,7 +101,7 @@ fn wrong_type(name: &'static str, wanted: &str, found: &Value) -> Problem {
 
 struct Reader<'r> {
     known: &'static [&'static str],
-    /// Why the reading stopped, where the field at fault can be named.
+    /// Why parsing stopped, if a field is to blame.
     refused: &'r mut Option<Problem>,
 }
 

@@ -1,16 +1,20 @@
 //! Files of tablos over HTTP, streamed to and from the object store.
 //!
-//! Promises: no file is ever held whole; whoever stops sending or reading is cut off after 30 s;
-//! at most 64 files move at once.
+//! Promises: no file is held in memory as a whole; a client that stops sending or reading is cut off after 30 s; at
+//! most 64 files are transferred at once.
 
 use std::io;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
+use axum::http::header::{
+    ACCEPT_RANGES, CONTENT_DISPOSITION, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, ETAG, IF_RANGE, RANGE,
+    X_CONTENT_TYPE_OPTIONS,
+};
+use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
@@ -22,16 +26,16 @@ use super::answer::{created, text_of};
 use super::body::content_length;
 use super::parameters::PathParameters;
 use super::problem::Problem;
-use crate::app::files::{self, MAX_FILE_BYTES};
+use crate::app::files::{self, FileRecord, MAX_FILE_BYTES};
 
 /// How long the next bytes of an upload may take.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
-/// The most files moved at once.
+/// The most concurrent transfers.
 const MAX_TRANSFERS: usize = 64;
-/// What stands for itself in a path and in the name that a download suggests.
+/// Characters that need no encoding in a path and in a suggested file name.
 const PLAIN: AsciiSet = NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
-/// The files that may move at once.
+/// Limits the concurrent transfers.
 pub(super) struct Transfers(Arc<Semaphore>);
 
 impl Default for Transfers {
@@ -41,7 +45,7 @@ impl Default for Transfers {
 }
 
 impl Transfers {
-    /// The right to move one file.
+    /// A permit for one transfer.
     fn begin(&self) -> Result<OwnedSemaphorePermit, Problem> {
         Arc::clone(&self.0)
             .try_acquire_owned()
@@ -63,12 +67,12 @@ pub(super) async fn upload(
     }
     let _moving = web.transfers.begin()?;
     let body = without_pauses(request.into_body());
-    let file = files::upload(&web.database, &web.objects, tablo_id, &name, length, body).await?;
+    let file = files::upload(&web.database_of_files, &web.objects, tablo_id, &name, length, body).await?;
     let location = format!("/tablos/{tablo_id}/files/{}", utf8_percent_encode(&file.name, &PLAIN));
     created(&location, text_of(&file)?)
 }
 
-/// The bytes of a body; an error once none have come for a while.
+/// The bytes of a body. An error if none arrive for a while.
 fn without_pauses(body: Body) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
     stream::try_unfold(body.into_data_stream(), |mut chunks| async {
         match tokio::time::timeout(IDLE_TIMEOUT, chunks.next()).await {
@@ -80,26 +84,87 @@ fn without_pauses(body: Body) -> impl Stream<Item = io::Result<Bytes>> + Send + 
     })
 }
 
-pub(super) async fn download(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
+/// A file, or the part that a `Range` header asks for, so that a download can be resumed.
+pub(super) async fn download(
+    State(web): State<Arc<Web>>,
+    path: PathParameters,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
     let (tablo_id, name) = file(path)?;
     let moving = web.transfers.begin()?;
-    let found = files::download(&web.database, &web.objects, tablo_id, &name).await?;
-    let file = found.ok_or_else(|| Problem::not_found(format!("tablo {tablo_id} has no file {name:?}")))?;
+    let part = |record: &FileRecord| asked_part(&headers, record).unwrap_or_default();
+    let found = files::download(&web.database_of_files, &web.objects, tablo_id, &name, part).await?;
+    let file = found.ok_or_else(|| no_file(tablo_id, &name))?;
+    let part = asked_part(&headers, &file.record).map_err(|()| not_satisfiable(&file.record))?;
     let body = file.body.inspect_err(move |error| {
         let _held_to_the_end = &moving;
-        // The head is sent: all that can be done is to break off, which the client sees.
+        // The head is sent, so the only way to report an error is to break off.
         tracing::error!(%error, "a download broke off");
     });
-
     let mut response = Body::from_stream(body).into_response();
-    let suggested = format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(&file.record.name, &PLAIN));
+    describe(&mut response, &file.record, part)?;
+    Ok(response)
+}
+
+/// The headers of a download. Does not open the object.
+pub(super) async fn head(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
+    let (tablo_id, name) = file(path)?;
+    let record = files::find(&web.database_of_files, tablo_id, &name).await?.ok_or_else(|| no_file(tablo_id, &name))?;
+    let mut response = StatusCode::OK.into_response();
+    describe(&mut response, &record, None)?;
+    Ok(response)
+}
+
+fn no_file(tablo_id: Uuid, name: &str) -> Problem {
+    Problem::not_found(format!("tablo {tablo_id} has no file {name:?}"))
+}
+
+fn not_satisfiable(record: &FileRecord) -> Problem {
+    let problem = Problem::new(StatusCode::RANGE_NOT_SATISFIABLE, format!("the file has {} bytes", record.size));
+    match HeaderValue::from_str(&format!("bytes */{}", record.size)) {
+        Ok(range) => problem.header(CONTENT_RANGE, range),
+        Err(_) => problem,
+    }
+}
+
+/// The requested part of a file: one range of bytes. None for the whole file, also if several are requested, if the
+/// header is malformed, or if it is for another file under the same name (`If-Range`). An error if the file has no
+/// such part.
+fn asked_part(headers: &HeaderMap, record: &FileRecord) -> Result<Option<RangeInclusive<u64>>, ()> {
+    let Some(range) = headers.get(RANGE).and_then(|range| range.to_str().ok()) else { return Ok(None) };
+    if headers.get(IF_RANGE).is_some_and(|tag| tag.as_bytes() != entity_tag(record).as_bytes()) {
+        return Ok(None);
+    }
+    let Ok(ranges) = http_range_header::parse_range_header(range) else { return Ok(None) };
+    if ranges.ranges.len() != 1 {
+        return Ok(None);
+    }
+    ranges.validate(record.size).map(|mut ranges| ranges.pop()).map_err(|_| ())
+}
+
+/// Each upload has a new id, so an id identifies one content.
+fn entity_tag(record: &FileRecord) -> String {
+    format!("\"{}\"", record.id)
+}
+
+fn describe(response: &mut Response, record: &FileRecord, part: Option<RangeInclusive<u64>>) -> Result<(), Problem> {
+    let value = |text: &str| HeaderValue::from_str(text).map_err(|_| Problem::internal());
+    let suggested = format!("attachment; filename*=UTF-8''{}", utf8_percent_encode(&record.name, &PLAIN));
+    let length = part.as_ref().map_or(record.size, |part| part.end() - part.start() + 1);
+    if let Some(part) = part {
+        *response.status_mut() = StatusCode::PARTIAL_CONTENT;
+        let range = format!("bytes {}-{}/{}", part.start(), part.end(), record.size);
+        response.headers_mut().insert(CONTENT_RANGE, value(&range)?);
+    }
     let headers = response.headers_mut();
-    headers.insert(CONTENT_LENGTH, file.record.size.into());
+    headers.insert(CONTENT_LENGTH, length.into());
+    headers.insert(ACCEPT_RANGES, HeaderValue::from_static("bytes"));
+    headers.insert(ETAG, value(&entity_tag(record))?);
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/octet-stream"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    // Percent-encoded, so that it is ASCII whatever the name.
-    headers.insert(CONTENT_DISPOSITION, HeaderValue::from_str(&suggested).map_err(|_| Problem::internal())?);
-    Ok(response)
+    // Percent-encoded, so ASCII for any name.
+    headers.insert(CONTENT_DISPOSITION, value(&suggested)?);
+    Ok(())
 }
 
 fn file(mut path: PathParameters) -> Result<(Uuid, String), Problem> {

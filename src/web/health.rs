@@ -1,6 +1,6 @@
-//! Liveness, readiness and metrics: for the web service, and beside a worker.
+//! Liveness, readiness and metrics, for the web service and beside a worker.
 //!
-//! Promises: each is answered within 2 s, or within 3 s for the metrics, whatever the database does.
+//! Promises: each is answered within 2 s, the metrics within 3 s, whatever the database does.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,39 +15,53 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
+use super::access::Access;
 use super::answer::json_text;
 use super::metrics::Metrics;
 use super::problem::Problem;
 use super::{NEEDS, router, server};
-use crate::database::MigrationSet;
-use crate::{Database, Error, Shutdown, worker};
+use crate::error::Error;
+use crate::postgres::Database;
+use crate::schema::MigrationSet;
+use crate::worker;
+use crate::worker::Shutdown;
 
-/// How long the database may take to say that it is there.
+/// How long the database may take to answer.
 const READY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// What the three look at.
-pub(crate) struct Vitals {
-    pub database: Database,
+/// How many database connections they use at most. Dedicated ones, since handlers, or waiting requests, may hold all
+/// others.
+const CONNECTIONS: usize = 2;
+
+/// What the probes check.
+pub(crate) struct ProbeState {
+    database: Database,
     /// The schemas that this process needs.
-    pub needs: &'static [MigrationSet],
+    needs: &'static [MigrationSet],
     pub metrics: Metrics,
 }
 
+impl ProbeState {
+    pub fn new(database: Database, metrics: Metrics) -> Self {
+        Self { database: database.with_pool_size(CONNECTIONS), needs: NEEDS, metrics }
+    }
+}
+
 /// Their routes.
-pub(crate) fn routes(vitals: Arc<Vitals>) -> Router {
+pub(crate) fn routes(probes: Arc<ProbeState>) -> Router {
     Router::new()
         .route("/healthz", get(alive))
         .route("/readyz", get(ready))
         .route("/metrics", get(metrics))
-        .with_state(vitals)
+        .with_state(probes)
 }
 
 async fn alive() -> Response {
     json_text(StatusCode::OK, r#"{"status":"ok"}"#)
 }
 
-async fn ready(State(vitals): State<Arc<Vitals>>) -> Result<Response, Problem> {
-    match tokio::time::timeout(READY_TIMEOUT, vitals.database.require_schema(vitals.needs)).await {
+async fn ready(State(probes): State<Arc<ProbeState>>) -> Result<Response, Problem> {
+    match tokio::time::timeout(READY_TIMEOUT, probes.database.require_schema(probes.needs)).await {
         Ok(Ok(())) => Ok(json_text(StatusCode::OK, r#"{"status":"ready"}"#)),
         Ok(Err(error @ Error::SchemaTooOld { .. })) => Err(Problem::unavailable(error.to_string())),
         Ok(Err(error)) => {
@@ -62,8 +76,8 @@ async fn ready(State(vitals): State<Arc<Vitals>>) -> Result<Response, Problem> {
     }
 }
 
-async fn metrics(State(vitals): State<Arc<Vitals>>) -> Result<Response, Problem> {
-    let text = vitals.metrics.text(&vitals.database).await.map_err(|error| {
+async fn metrics(State(probes): State<Arc<ProbeState>>) -> Result<Response, Problem> {
+    let text = probes.metrics.text(&probes.database).await.map_err(|error| {
         tracing::error!(%error, "the metrics cannot be written");
         Problem::internal()
     })?;
@@ -71,19 +85,19 @@ async fn metrics(State(vitals): State<Arc<Vitals>>) -> Result<Response, Problem>
     Ok(([(CONTENT_TYPE, media_type)], text).into_response())
 }
 
-/// A listener for probes and metrics, running until its shutdown.
+/// A server for probes and metrics, running until the shutdown.
 #[derive(Debug)]
 pub struct Health {
-    /// Where it listens; a port of 0 has become a real one.
+    /// Its address. Port 0 is replaced by the real one.
     pub addr: SocketAddr,
-    /// Ends when the shutdown has begun.
+    /// Completes once the shutdown has begun.
     pub task: JoinHandle<()>,
 }
 
-/// Serves `/healthz`, `/readyz` and `/metrics` beside a worker, to whoever can reach `addr`.
+/// Serves `/healthz`, `/readyz` and `/metrics` beside a worker, to everybody who can reach `addr`.
 ///
 /// # Errors
-/// Where `addr` cannot be listened on.
+/// If it cannot listen on `addr`.
 pub async fn serve(
     addr: SocketAddr,
     database: Database,
@@ -92,8 +106,8 @@ pub async fn serve(
 ) -> std::io::Result<Health> {
     let listener = TcpListener::bind(addr).await?;
     let addr = listener.local_addr()?;
-    let vitals = Arc::new(Vitals { database, needs: NEEDS, metrics: Metrics::new(worker) });
-    let router = router::dressed(routes(Arc::clone(&vitals)), None, vitals.metrics.http());
+    let probes = Arc::new(ProbeState::new(database, Metrics::new(worker)));
+    let router = router::with_middleware(routes(Arc::clone(&probes)), Access::default(), probes.metrics.http());
     let task = tokio::spawn(async move {
         server::serve(listener, router, &shutdown).await;
     });

@@ -8,13 +8,15 @@ use axum::http::{HeaderValue, StatusCode};
 use super::jobs;
 use super::problem::Problem;
 use crate::app::idempotency::{self, Reservation};
-use crate::{Database, Error, JobId, NewJob};
+use crate::job::JobId;
+use crate::job::NewJob;
+use crate::postgres::LimitedTransaction;
 
 const HEADER: &str = "Idempotency-Key";
 /// The longest key, in characters.
 const MAX_CHARS: usize = 255;
 
-/// A key that the client chose for its request.
+/// A client's key for its request.
 pub(crate) struct IdempotencyKey(String);
 
 impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
@@ -35,15 +37,13 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
 }
 
 impl IdempotencyKey {
-    /// Adds the job unless the same request has been answered within 24 h; then gives that answer.
-    pub async fn once(&self, database: &Database, request: &[u8], job: &NewJob) -> Result<(JobId, String), Problem> {
-        let mut client = database.client().await?;
-        let tx = idempotency::begin(&mut client).await?;
-        match idempotency::reserve(&tx, &self.0, request).await? {
+    /// Enqueues the job, unless the same request was answered within 24 h: then returns that answer. Call it in a
+    /// transaction that is committed afterwards.
+    pub async fn once(&self, tx: &LimitedTransaction, request: &str, job: &NewJob) -> Result<(JobId, String), Problem> {
+        match idempotency::reserve(tx, &self.0, request).await? {
             Reservation::New => {
-                let (id, response) = jobs::add(&tx, job).await?;
-                idempotency::record(&tx, &self.0, id, &response).await?;
-                tx.commit().await.map_err(Error::from)?;
+                let (id, response) = jobs::add(tx, job).await?;
+                idempotency::record(tx, &self.0, id, &response).await?;
                 Ok((id, response))
             }
             Reservation::Repeated { job_id, response } => Ok((job_id, response)),

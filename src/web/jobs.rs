@@ -1,7 +1,7 @@
-//! Jobs over HTTP: add, look, page, retry, cancel.
+//! Jobs over HTTP: enqueue, show, list, retry, cancel.
 //!
-//! Promises: an answer to `POST /jobs` means that job and notification are committed; bad input
-//! is refused before any SQL is sent; a page is bounded in rows and in bytes.
+//! Promises: when `POST /jobs` answers, the job and its notification are committed; bad input is refused before any
+//! SQL is sent; a page is limited in rows and bytes.
 
 use std::sync::Arc;
 
@@ -17,20 +17,23 @@ use super::fields::{Fields, missing};
 use super::idempotency_key::IdempotencyKey;
 use super::parameters::{PathParameters, QueryParameters};
 use super::problem::Problem;
-use crate::database::Queryable;
-use crate::enqueue::enqueue_new;
+use super::turns::begin;
+use crate::admin::{self, ListFilter};
+use crate::enqueue::enqueue_job;
+use crate::error::Error;
+use crate::job::NewJob;
+use crate::job::{Args, JobId, JobRecord, Priority, State as JobState};
 use crate::job::{check_kind, check_queue};
-use crate::operate::{self, ListFilter};
-use crate::{Args, Error, JobId, JobRecord, NewJob, Priority, State as JobState};
+use crate::postgres::Queryable;
 
 const FIELDS: &[&str] = &["kind", "args", "queue", "priority", "run_at", "max_attempts", "unique_key"];
 const FILTERS: &[&str] = &["state", "kind", "queue", "limit", "after"];
 
 /// The most jobs on a page.
 const MAX_PAGE: u32 = 1000;
-/// A page ends once its args and errors are this large, in bytes; jobs of 1 MiB are allowed.
+/// A page ends once its args and errors have this many bytes: one job may have 1 MiB.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
-/// How many jobs are read at once, which bounds what a page may overshoot by.
+/// How many jobs are read at once, which limits by how much a page may be too large.
 const READ_AT_ONCE: u32 = 25;
 
 pub(super) async fn create(
@@ -39,26 +42,36 @@ pub(super) async fn create(
     JsonBody(body): JsonBody,
 ) -> Result<Response, Problem> {
     let job = new_job(&body)?;
+    let only_inserts = key.is_none() && job.unique_key.is_none();
+    let _turn = if only_inserts { web.turns.to_insert().await? } else { web.turns.to_change().await? };
+    let tx = begin(&web.database).await?;
     let (id, response) = if let Some(key) = key {
-        key.once(&web.database, &body, &job).await?
+        let answer = key.once(&tx, text(&body)?, &job).await?;
+        tx.commit().await?;
+        answer
     } else {
-        add(&web.database.client().await?, &job).await?
+        let id = enqueue_job(&tx, &job).await?;
+        (id, json(id, tx.commit_with(admin::find(&tx, id)).await?)?)
     };
     created(&format!("/jobs/{id}"), response)
 }
 
-/// Adds the job and reads it back as JSON.
+/// Enqueues the job and reads it back as JSON.
 pub(super) async fn add(client: &impl Queryable, job: &NewJob) -> Result<(JobId, String), Problem> {
-    let id = enqueue_new(client, job).await?;
-    let record = operate::find(client, id).await?.ok_or(Error::NotFound(id))?;
-    Ok((id, text_of(&record)?))
+    let id = enqueue_job(client, job).await?;
+    Ok((id, json(id, admin::find(client, id).await?)?))
+}
+
+fn json(id: JobId, found: Option<JobRecord>) -> Result<String, Problem> {
+    text_of(&found.ok_or(Error::NotFound(id))?)
 }
 
 fn new_job(body: &[u8]) -> Result<NewJob, Problem> {
     let mut fields = Fields::parse(body, FIELDS)?;
     let kind = fields.text("kind")?.ok_or_else(|| missing("kind"))?;
-    let args = match fields.any("args")? {
-        Some(args) => Args::of(&args)?,
+    // As text: a number in it keeps all digits that the client sent.
+    let args = match fields.raw("args") {
+        Some(args) => Args::parse(args.get())?,
         None => Args::default(),
     };
     let mut job = NewJob::new(&kind, args)?;
@@ -75,9 +88,9 @@ fn new_job(body: &[u8]) -> Result<NewJob, Problem> {
         job = job.run_at(run_at.with_timezone(&Utc))?;
     }
     if let Some(attempts) = fields.integer("max_attempts")? {
-        // What does not fit is out of range too, and is refused as the nearest number would be.
+        // A number that does not fit is out of range, too, and refused like the nearest one.
         let attempts = u32::try_from(attempts).unwrap_or(if attempts < 0 { 0 } else { u32::MAX });
-        job = job.limit_attempts(attempts)?;
+        job = job.max_attempts(attempts)?;
     }
     if let Some(key) = fields.text("unique_key")? {
         job = job.unique_key(&key)?;
@@ -85,28 +98,41 @@ fn new_job(body: &[u8]) -> Result<NewJob, Problem> {
     Ok(job)
 }
 
+fn text(body: &[u8]) -> Result<&str, Problem> {
+    std::str::from_utf8(body)
+        .map_err(|error| Problem::bad_request(format!("the body is not UTF-8 from byte {}", error.valid_up_to())))
+}
+
 pub(super) async fn show(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
     let id = job_id(path)?;
-    let client = web.database.client().await?;
-    let job = operate::find(&client, id).await?.ok_or(Error::NotFound(id))?;
+    let tx = begin(&web.database).await?;
+    let job = admin::find(&tx, id).await?.ok_or(Error::NotFound(id))?;
     ok(&job)
 }
 
 pub(super) async fn retry(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
     let id = job_id(path)?;
-    ok(&operate::retry(&web.database.client().await?, id).await?)
+    let _turn = web.turns.to_change().await?;
+    let tx = begin(&web.database).await?;
+    let job = admin::retry(&tx, id).await?;
+    tx.commit().await?;
+    ok(&job)
 }
 
 pub(super) async fn cancel(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
     let id = job_id(path)?;
-    ok(&operate::cancel(&web.database.client().await?, id).await?)
+    let _turn = web.turns.to_change().await?;
+    let tx = begin(&web.database).await?;
+    let job = admin::cancel(&tx, id).await?;
+    tx.commit().await?;
+    ok(&job)
 }
 
 fn job_id(mut path: PathParameters) -> Result<JobId, Problem> {
     path.parsed("id", "the number of a job")
 }
 
-/// One page: the newest jobs first, and where the next page begins.
+/// One page, the newest jobs first, and the cursor of the next page.
 #[derive(Serialize)]
 struct Page {
     jobs: Vec<JobRecord>,
@@ -115,8 +141,8 @@ struct Page {
 
 pub(super) async fn list(State(web): State<Arc<Web>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     let filter = filter(query.as_deref())?;
-    let client = web.database.client().await?;
-    ok(&page(&client, filter).await?)
+    let tx = begin(&web.database).await?;
+    ok(&page(&tx, filter).await?)
 }
 
 fn filter(query: Option<&str>) -> Result<ListFilter, Problem> {
@@ -133,24 +159,24 @@ fn filter(query: Option<&str>) -> Result<ListFilter, Problem> {
     Ok(ListFilter { state, kind, queue, after, limit })
 }
 
-/// Reads in portions until the page is full, in rows or in bytes. A page that was cut short by its
-/// bytes has a `next` all the same.
+/// Reads in batches until the page is full, in rows or bytes. A page that ended early because of its bytes has a
+/// `next`, too.
 async fn page(client: &impl Queryable, filter: ListFilter) -> Result<Page, Problem> {
     let wanted = filter.limit as usize;
     let mut portion = filter;
     let (mut jobs, mut bytes) = (Vec::<JobRecord>::new(), 0);
     loop {
-        // One more than wanted tells whether there is a next page.
+        // One more than wanted, to find out whether there is a next page.
         let missing = u32::try_from(wanted + 1 - jobs.len()).unwrap_or(READ_AT_ONCE);
         portion.limit = missing.min(READ_AT_ONCE);
-        let read = operate::list(client, &portion).await?;
+        let read = admin::list(client, &portion).await?;
         let exhausted = read.len() < portion.limit as usize;
         for job in read {
             if jobs.len() == wanted || bytes >= PAGE_BYTES {
                 let next = jobs.last().map(|last| last.id.to_string());
                 return Ok(Page { jobs, next });
             }
-            bytes += job.args.get().len() + job.errors.get().len();
+            bytes += job.json_bytes();
             jobs.push(job);
         }
         if exhausted {
@@ -171,7 +197,7 @@ mod tests {
             br#"{"kind": "k", "args": [1, null], "queue": "q", "priority": 4,
                  "run_at": "2030-01-31T12:00:00+02:00", "max_attempts": 3, "unique_key": "u"}"#,
         )?;
-        assert_eq!((job.kind.as_str(), job.queue.as_str(), job.args.as_str()), ("k", "q", "[1,null]"));
+        assert_eq!((job.kind.as_str(), job.queue.as_str(), job.args.as_str()), ("k", "q", "[1, null]"));
         assert_eq!((job.priority, job.unique_key.as_deref()), (Priority::Idle, Some("u")));
         Ok(())
     }

@@ -1,8 +1,9 @@
-//! Figures for Prometheus: of requests, of queues, of a worker.
+//! Prometheus metrics of requests, queues and a worker.
 //!
-//! Promises: a scrape ends within 2 s and costs the database at most one query in 5 s, however
-//! many scrape; labels take few values (a route is its pattern, never the path asked for).
+//! Promises: a scrape ends within 2 s and costs the database at most one query in 5 s, for any number of scrapers.
+//! Labels have few values: a route is its pattern, never the requested path.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,19 +18,23 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use tokio::time::Instant;
 
-use crate::operate::{self, QueueStats};
-use crate::{Database, worker};
+use crate::admin::{self, QueueStats};
+use crate::postgres::Database;
+use crate::postgres::Limits;
+use crate::worker;
 
-/// How long the figures of the queues are shown before they are read again.
+/// How long the stats of the queues are cached.
 const STATS_AGE: Duration = Duration::from_secs(5);
 /// How long reading them may take.
 const STATS_TIMEOUT: Duration = Duration::from_secs(2);
-/// The most queues shown; whoever makes more has put something else than a queue into its name.
+/// The same on the server, so that nothing is left waiting there.
+const STATS_LIMITS: Limits = Limits { statement: STATS_TIMEOUT, lock: Duration::from_secs(1) };
+/// The most queues. With more, names of queues contain something else than a queue.
 const MAX_QUEUES: usize = 500;
 /// Bounds of the request latency, in seconds.
 const LATENCY_BUCKETS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0];
 
-/// All that `/metrics` shows.
+/// What `/metrics` shows.
 pub(crate) struct Metrics {
     registry: Registry,
     http: HttpMetrics,
@@ -81,7 +86,7 @@ impl Metrics {
         self.http.clone()
     }
 
-    /// All figures as text in the format of Prometheus.
+    /// All metrics in the text format of Prometheus.
     pub async fn text(&self, database: &Database) -> Result<String, fmt::Error> {
         self.queues.refresh(database).await;
         let mut text = String::new();
@@ -99,7 +104,7 @@ impl HttpMetrics {
     }
 }
 
-/// A client may invent methods; a label may not follow it.
+/// A client may invent methods, and a label must not contain them.
 fn known_method(method: &axum::http::Method) -> &'static str {
     ["GET", "HEAD", "POST", "PUT", "DELETE", "OPTIONS", "PATCH"]
         .into_iter()
@@ -107,12 +112,12 @@ fn known_method(method: &axum::http::Method) -> &'static str {
         .unwrap_or("other")
 }
 
-/// The figures of all queues, as last read.
+/// The stats of all queues, as last read.
 #[derive(Debug, Default)]
 struct QueueFigures {
-    /// None where the last try to read them failed.
+    /// None if the last read failed.
     latest: Mutex<Option<Vec<QueueStats>>>,
-    /// When they were last read; held while they are.
+    /// When they were last read. Locked during a read.
     read_at: tokio::sync::Mutex<Option<Instant>>,
 }
 
@@ -125,11 +130,11 @@ impl QueueFigures {
         let read = match tokio::time::timeout(STATS_TIMEOUT, read(database)).await {
             Ok(Ok(stats)) => Some(stats),
             Ok(Err(error)) => {
-                tracing::warn!(%error, "the figures of the queues cannot be read");
+                tracing::warn!(%error, "the stats of the queues cannot be read");
                 None
             }
             Err(_) => {
-                tracing::warn!(timeout_ms = STATS_TIMEOUT.as_millis(), "the figures of the queues took too long");
+                tracing::warn!(timeout_ms = STATS_TIMEOUT.as_millis(), "the stats of the queues took too long");
                 None
             }
         };
@@ -138,9 +143,8 @@ impl QueueFigures {
     }
 }
 
-async fn read(database: &Database) -> Result<Vec<QueueStats>, crate::Error> {
-    let client = database.client().await?;
-    let mut stats = operate::stats(&client).await?;
+async fn read(database: &Database) -> Result<Vec<QueueStats>, crate::error::Error> {
+    let mut stats = admin::stats(&database.begin(STATS_LIMITS).await?).await?;
     stats.truncate(MAX_QUEUES);
     Ok(stats)
 }
@@ -160,30 +164,38 @@ impl Collector for QueueFigures {
                 ("scheduled", stats.scheduled),
                 ("retryable", stats.retryable),
             ];
-            counts.map(|(state, count)| ([("queue", stats.queue.as_str()), ("state", state)], count.value))
+            counts.map(|(state, count)| ([("queue", label(&stats.queue)), ("state", state.into())], count.value))
         });
         gauges(&mut encoder, "postrider_queue_jobs", "Unfinished jobs, counted up to 10000.", jobs)?;
 
-        let workers = queues.iter().map(|stats| ([("queue", stats.queue.as_str())], stats.workers));
+        let workers = queues.iter().map(|stats| ([("queue", label(&stats.queue))], stats.workers));
         gauges(&mut encoder, "postrider_queue_workers", "Live workers that serve the queue.", workers)?;
 
         let oldest = queues
             .iter()
-            .map(|stats| ([("queue", stats.queue.as_str())], stats.oldest_waiting_seconds.unwrap_or_default()));
+            .map(|stats| ([("queue", label(&stats.queue))], stats.oldest_waiting_seconds.unwrap_or_default()));
         let name = "postrider_queue_oldest_waiting_seconds";
         gauges(&mut encoder, name, "How long the oldest due job has waited; 0 when none waits.", oldest)?;
 
-        let paused = queues.iter().map(|stats| ([("queue", stats.queue.as_str())], u64::from(stats.paused)));
+        let paused = queues.iter().map(|stats| ([("queue", label(&stats.queue))], u64::from(stats.paused)));
         gauges(&mut encoder, "postrider_queue_paused", "1 while the queue is paused.", paused)
     }
 }
 
-/// One gauge with a value for each set of labels.
+/// The value of a label. A name in the database may have been written by hand, and the encoder does not escape it.
+fn label(name: &str) -> Cow<'_, str> {
+    if !name.contains(['\\', '"', '\n']) {
+        return Cow::Borrowed(name);
+    }
+    Cow::Owned(name.replace('\\', r"\\").replace('"', "\\\"").replace('\n', r"\n"))
+}
+
+/// One gauge with a value per set of labels.
 fn gauges<'q, V: EncodeGaugeValue, const LABELS: usize>(
     encoder: &mut DescriptorEncoder,
     name: &str,
     help: &str,
-    values: impl Iterator<Item = ([(&'q str, &'q str); LABELS], V)>,
+    values: impl Iterator<Item = ([(&'q str, Cow<'q, str>); LABELS], V)>,
 ) -> Result<(), fmt::Error> {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
     for (labels, value) in values {
@@ -192,7 +204,7 @@ fn gauges<'q, V: EncodeGaugeValue, const LABELS: usize>(
     Ok(())
 }
 
-/// What a worker counts, where one runs in this process.
+/// The counters of the worker in this process, if there is one.
 #[derive(Debug)]
 struct WorkerCollector(Arc<worker::Metrics>);
 
@@ -207,14 +219,19 @@ impl Collector for WorkerCollector {
             ("postrider_worker_discarded", "Jobs discarded.", counted.discarded()),
             ("postrider_worker_cancelled", "Jobs cancelled.", counted.cancelled()),
             ("postrider_worker_snoozed", "Attempts snoozed.", counted.snoozed()),
-            ("postrider_worker_given_back", "Attempts given back unspent at shutdown.", counted.given_back()),
+            (
+                "postrider_worker_released",
+                "Attempts released: not started, or cut off by the shutdown. They do not count.",
+                counted.released(),
+            ),
             ("postrider_worker_stale", "Outcomes refused because another attempt has the job.", counted.stale()),
+            ("postrider_worker_failovers", "Changes of the server: restarts and failovers.", counted.failovers()),
             ("postrider_worker_rescued", "Jobs taken back from dead workers.", counted.rescued()),
         ] {
             ConstCounter::new(value).encode(encoder.encode_descriptor(name, help, None, MetricType::Counter)?)?;
         }
-        let running = ConstGauge::new(counted.in_flight());
-        let name = "postrider_worker_in_flight";
+        let running = ConstGauge::new(counted.running());
+        let name = "postrider_worker_running";
         running.encode(encoder.encode_descriptor(name, "Attempts running now.", None, MetricType::Gauge)?)
     }
 }
@@ -234,7 +251,7 @@ mod tests {
             "postrider_http_requests_total{method=\"GET\",route=\"/jobs/{id}\",status=\"200\"} 1",
             "postrider_http_requests_total{method=\"other\",route=\"unmatched\",status=\"404\"} 1",
             "postrider_worker_claimed_total 0",
-            "postrider_worker_in_flight 0",
+            "postrider_worker_running 0",
             "postrider_queue_figures_up 0",
         ] {
             assert!(text.lines().any(|found| found == line), "{line} is missing in\n{text}");

@@ -2,13 +2,13 @@
 //!
 //! ```text
 //! server ─▶ connection ─▶ observe ─▶ access ─▶ router ─▶ jobs, queues, tablos, files, health
-//!  (how many)  (how long)   (log,      (token)              │
+//!  (slots)     (limits)     (log,      (token)              │
 //!                            metrics)                       └─▶ answer, problem
 //! ```
 //!
-//! Promises: every error is a `problem`; every wait on a client or on the database has a limit;
-//! no file is ever held whole. Decides nothing about jobs and files: that is for
-//! [`operate`](crate::operate), [`enqueue`](mod@crate::enqueue) and [`app`](crate::app).
+//! Promises: every error is a `problem`; every wait for a client or the database has a limit; no file is held in
+//! memory as a whole. Decisions about jobs and files are made in [`admin`](crate::admin),
+//! [`enqueue`](mod@crate::enqueue) and [`app`](crate::app).
 
 mod access;
 mod answer;
@@ -24,37 +24,46 @@ mod metrics;
 mod observe;
 mod openapi;
 mod parameters;
-mod patient_stream;
 mod problem;
 mod queues;
 mod router;
 mod server;
+mod slots;
 mod tablos;
+mod turns;
+mod write_timeout_stream;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
 use tokio::net::TcpListener;
 
 pub use args::Args;
 
 use crate::app::ObjectStore;
-use crate::cli::logging;
-use crate::database::MigrationSet;
-use crate::{Database, Error, Shutdown};
+use crate::error::Error;
+use crate::postgres::Database;
+use crate::program::{logging, tell};
+use crate::schema::MigrationSet;
+use crate::worker::Shutdown;
 use args::Settings;
-use health::Vitals;
+use health::ProbeState;
 use metrics::Metrics;
 
 /// The schemas that the service needs.
 const NEEDS: &[MigrationSet] = &[MigrationSet::Queue, MigrationSet::App];
 
-/// What the handlers share.
+/// The most database connections of requests for files, beside the 10 of all others.
+const FILE_CONNECTIONS: usize = 4;
+
+/// The shared state of the handlers.
 struct Web {
     database: Database,
+    /// A separate pool for file requests, so that their waits do not block other requests.
+    database_of_files: Database,
     objects: ObjectStore,
+    turns: turns::Turns,
     transfers: files::Transfers,
 }
 
@@ -72,32 +81,35 @@ enum StartError {
     System(#[from] std::io::Error),
 }
 
-/// The binary `web`: exit status 0 after a clean shutdown, 1 after a failure or where requests
-/// had to be cut off, 2 for wrong usage.
+/// The program `web`. Exit status 0 after a clean shutdown, 1 after a failure or if requests were cut off, 2 for
+/// wrong usage.
 #[must_use]
 pub fn main() -> ExitCode {
-    let args = Args::parse();
+    let args = Args::read();
     match start(&args) {
         Ok(0) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::FAILURE,
         Err(error) => {
-            // Plain text, as clap writes its own: nobody may be reading the log yet.
-            eprintln!("error: {error}");
+            // Plain text, as clap writes: the log may not be set up yet.
+            tell(&format!("error: {error}"));
             ExitCode::from(if matches!(error, StartError::Usage(_)) { 2 } else { 1 })
         }
     }
 }
 
-/// Runs the service and tells how many requests had to be cut off.
+/// Runs the service. Returns how many requests were cut off.
 fn start(args: &Args) -> Result<usize, StartError> {
-    logging::init().map_err(|error| StartError::Usage(error.to_string()))?;
+    let _log = logging::init().map_err(|error| StartError::Usage(error.to_string()))?;
     let settings = Settings::new(args).map_err(StartError::Usage)?;
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))
 }
 
 async fn run(settings: Settings) -> Result<usize, StartError> {
     let shutdown = Shutdown::on_signals()?;
-    let database = Database::from_url(&settings.database_url)?;
+    let mut database = Database::from_url(&settings.database_url)?.in_schema(settings.schema);
+    if let Some(listen_url) = &settings.listen_url {
+        database = database.with_listen_url(listen_url)?;
+    }
     if settings.migrate {
         for set in NEEDS {
             database.migrate(*set).await?;
@@ -106,11 +118,13 @@ async fn run(settings: Settings) -> Result<usize, StartError> {
     database.require_schema(NEEDS).await?;
     let web = Web {
         database: database.clone(),
+        database_of_files: database.clone().with_pool_size(FILE_CONNECTIONS),
         objects: ObjectStore::new(settings.object_store),
+        turns: turns::Turns::default(),
         transfers: files::Transfers::default(),
     };
-    let vitals = Vitals { database, needs: NEEDS, metrics: Metrics::new(None) };
-    let router = router::whole(Arc::new(web), Arc::new(vitals), settings.token);
+    let probes = ProbeState::new(database, Metrics::new(None));
+    let router = router::whole(Arc::new(web), Arc::new(probes), settings.access);
 
     let cannot_bind = |cause| StartError::Bind { addr: settings.bind, cause };
     let listener = TcpListener::bind(settings.bind).await.map_err(cannot_bind)?;
@@ -120,7 +134,7 @@ async fn run(settings: Settings) -> Result<usize, StartError> {
         shutdown.begun().await;
         tracing::info!("shutting down");
     };
-    // An idle server may have drained in the moment that the shutdown begins: both are waited for.
+    // An idle server may drain at the moment that the shutdown begins: wait for both.
     let (drained, ()) = tokio::join!(server::serve(listener, router, &shutdown), say);
     tracing::info!(completed = drained.completed, abandoned = drained.abandoned, "shutdown complete");
     Ok(drained.abandoned)

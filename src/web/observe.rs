@@ -1,7 +1,6 @@
-//! What is told of each request: one log event, and the metrics.
+//! One log event and the metrics of each request.
 //!
-//! Promises: neither query nor headers are logged, they may hold secrets; a panic in a handler
-//! becomes an answer of 500.
+//! Promises: query and headers are not logged, they may contain secrets; a panic in a handler becomes a 500.
 
 use std::panic::AssertUnwindSafe;
 
@@ -14,9 +13,10 @@ use tracing::Instrument;
 
 use super::metrics::HttpMetrics;
 use super::problem::Problem;
+use crate::postgres::finished;
 
-/// Asked for every few seconds by machines: logged at the level `debug`.
-const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
+/// Polled every few seconds by machines: logged at level `debug`.
+pub(super) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
 pub(crate) async fn observe(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
     let started = Instant::now();
@@ -25,8 +25,9 @@ pub(crate) async fn observe(State(metrics): State<HttpMetrics>, request: Request
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let span = tracing::info_span!("request", %method, path);
 
-    // The handler's state is dropped with it, so that nothing half-changed is seen afterwards.
-    let answered = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    // The handler's state is dropped with it, so nothing half-changed stays visible. If the client hangs up it is
+    // dropped, perhaps in the middle of a statement.
+    let answered = finished(AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone())).await;
     let response = answered.unwrap_or_else(|panic| {
         span.in_scope(|| tracing::error!(panic = panic_message(panic.as_ref()), "a handler panicked"));
         Problem::internal().into_response()

@@ -1,4 +1,4 @@
-//! The service's own description, `OpenAPI` 3.1, written by hand in `openapi.json`.
+//! The service's `OpenAPI` 3.1 description, written by hand in `openapi.json`.
 
 use axum::extract::RawQuery;
 use axum::http::StatusCode;

@@ -1,7 +1,7 @@
-//! The parameters of a path and of a query.
+//! Parameters of a path and of a query.
 //!
-//! Promises: percent-encoding is read strictly (what is no UTF-8 is refused, not replaced), and
-//! unknown parameters, or one given twice, are refused by name.
+//! Promises: percent-encoding is decoded strictly (bytes that are not UTF-8 are refused, not replaced), and unknown
+//! or duplicate parameters are refused by name.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -12,7 +12,7 @@ use percent_encoding::percent_decode_str;
 
 use super::problem::Problem;
 
-/// The parameters of the path, as its route names them.
+/// The path parameters, as the route names them.
 pub(crate) struct PathParameters(BTreeMap<String, String>);
 
 impl<S: Send + Sync> FromRequestParts<S> for PathParameters {
@@ -27,24 +27,24 @@ impl<S: Send + Sync> FromRequestParts<S> for PathParameters {
 }
 
 impl PathParameters {
-    /// A text, as it was decoded.
+    /// A decoded string.
     pub fn text(&mut self, name: &'static str) -> Result<String, Problem> {
-        // Missing only where a route and its handler disagree.
+        // Missing only if a route and its handler disagree.
         self.0.remove(name).ok_or_else(|| Problem::invalid(name, "is missing from the path"))
     }
 
-    /// A value; `wanted` says what it must be, e.g. "a number".
+    /// A value. `wanted` describes it, e.g. "a number".
     pub fn parsed<T: FromStr>(&mut self, name: &'static str, wanted: &str) -> Result<T, Problem> {
         let text = self.text(name)?;
         text.parse().map_err(|_| Problem::invalid(name, format!("is {text:?}, not {wanted}")))
     }
 }
 
-/// The parameters of the query; an empty one counts as not given.
+/// The query parameters. An empty one counts as missing.
 pub(crate) struct QueryParameters(BTreeMap<&'static str, String>);
 
 impl QueryParameters {
-    /// Reads a query that may have only the parameters `known`.
+    /// Parses a query that may have only the parameters `known`.
     pub fn parse(query: Option<&str>, known: &'static [&'static str]) -> Result<Self, Problem> {
         let mut parameters = BTreeMap::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -67,7 +67,7 @@ impl QueryParameters {
         self.0.remove(name)
     }
 
-    /// A value; `wanted` says what it must be, e.g. "a number".
+    /// A value. `wanted` describes it, e.g. "a number".
     pub fn parsed<T: FromStr>(&mut self, name: &'static str, wanted: &str) -> Result<Option<T>, Problem> {
         self.text(name)
             .map(|text| text.parse().map_err(|_| Problem::invalid(name, format!("is {text:?}, not {wanted}"))))

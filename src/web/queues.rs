@@ -10,9 +10,10 @@ use super::Web;
 use super::answer::ok;
 use super::parameters::PathParameters;
 use super::problem::Problem;
-use crate::operate;
+use super::turns::begin;
+use crate::admin;
 
-/// What became of a queue.
+/// The state of a queue after the request.
 #[derive(Serialize)]
 struct QueueState {
     queue: String,
@@ -21,12 +22,16 @@ struct QueueState {
 
 pub(super) async fn pause(State(web): State<Arc<Web>>, mut path: PathParameters) -> Result<Response, Problem> {
     let queue = path.text("name")?;
-    operate::pause(&web.database.client().await?, &queue).await?;
+    let _turn = web.turns.to_change().await?;
+    let tx = begin(&web.database).await?;
+    tx.commit_with(admin::pause(&tx, &queue)).await?;
     ok(&QueueState { queue, paused: true })
 }
 
 pub(super) async fn resume(State(web): State<Arc<Web>>, mut path: PathParameters) -> Result<Response, Problem> {
     let queue = path.text("name")?;
-    operate::resume(&web.database.client().await?, &queue).await?;
+    let _turn = web.turns.to_change().await?;
+    let tx = begin(&web.database).await?;
+    tx.commit_with(admin::resume(&tx, &queue)).await?;
     ok(&QueueState { queue, paused: false })
 }

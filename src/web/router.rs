@@ -1,4 +1,4 @@
-//! Which path leads where.
+//! The routes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,19 +10,19 @@ use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::Response;
 use axum::routing::{MethodRouter, get, post, put};
 
-use super::access::{Token, guard};
-use super::health::{self, Vitals};
+use super::access::{Access, guard};
+use super::health::{self, ProbeState};
 use super::metrics::HttpMetrics;
-use super::observe::observe;
+use super::observe::{PROBES, observe};
 use super::problem::Problem;
 use super::{Web, files, jobs, openapi, queues, tablos};
 
-/// How long a request may take that moves no file.
+/// The time limit of a request that transfers no file.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Route = (&'static str, MethodRouter<Arc<Web>>);
 
-/// Requests that are over soon.
+/// Short requests.
 fn short_routes() -> Vec<Route> {
     vec![
         ("/jobs", get(jobs::list).post(jobs::create)),
@@ -39,28 +39,38 @@ fn short_routes() -> Vec<Route> {
 
 /// Requests that take as long as a file does.
 fn long_routes() -> Vec<Route> {
-    vec![("/tablos/{id}/files/{name}", put(files::upload).get(files::download))]
+    vec![("/tablos/{id}/files/{name}", put(files::upload).get(files::download).head(files::head))]
 }
 
 /// The whole service.
-pub(super) fn whole(web: Arc<Web>, vitals: Arc<Vitals>, token: Option<Token>) -> Router {
-    let http = vitals.metrics.http();
+pub(super) fn whole(web: Arc<Web>, probes: Arc<ProbeState>, access: Access) -> Router {
+    let http = probes.metrics.http();
     let short = collected(short_routes()).layer(from_fn(in_time));
-    let routes = short.merge(collected(long_routes())).with_state(web).merge(health::routes(vitals));
-    dressed(routes, token, http)
+    let routes = short.merge(collected(long_routes())).with_state(web).merge(health::routes(probes));
+    with_middleware(routes, access, http)
 }
 
 fn collected(routes: Vec<Route>) -> Router<Arc<Web>> {
     routes.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods))
 }
 
-/// Routes with what every request goes through.
-pub(super) fn dressed(routes: Router, token: Option<Token>, http: HttpMetrics) -> Router {
+/// Routes with the middleware of every request.
+pub(super) fn with_middleware(routes: Router, access: Access, http: HttpMetrics) -> Router {
     routes
         .fallback(unknown_path)
         .method_not_allowed_fallback(wrong_method)
-        .layer(from_fn_with_state(token, guard))
+        .layer(from_fn_with_state(access, guard))
         .layer(from_fn_with_state(http, observe))
+}
+
+/// The routes that remain once the limit of connections is reached.
+pub(super) fn only_probes(router: Router) -> Router {
+    router.layer(from_fn(async |request: Request, next: Next| -> Result<Response, Problem> {
+        if PROBES.contains(&request.uri().path()) {
+            return Ok(next.run(request).await);
+        }
+        Err(Problem::unavailable("there are too many connections at present"))
+    }))
 }
 
 async fn in_time(request: Request, next: Next) -> Result<Response, Problem> {
@@ -75,7 +85,7 @@ async fn unknown_path(uri: Uri) -> Problem {
     Problem::not_found(format!("there is nothing at {}: /openapi.json lists what there is", uri.path()))
 }
 
-/// The header `Allow` is added by axum.
+/// axum adds the header `Allow`.
 async fn wrong_method(method: Method, uri: Uri) -> Problem {
     let detail = format!("{method} is not possible on {}: see the header Allow", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, detail)

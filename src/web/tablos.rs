@@ -1,4 +1,4 @@
-//! Tablos over HTTP: create, look, delete.
+//! Tablos over HTTP: create, show, delete.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,11 +16,12 @@ use super::parameters::PathParameters;
 use super::problem::Problem;
 use crate::app::{AppError, tablos};
 
-/// How long a deleted tablo's files stay: its cleanup is due at once.
+/// The grace of a deleted tablo's files: their cleanup is due now.
 const GRACE: Duration = Duration::ZERO;
 
 pub(super) async fn create(State(web): State<Arc<Web>>, JsonBody(body): JsonBody) -> Result<Response, Problem> {
     let name = Fields::parse(&body, &["name"])?.text("name")?.ok_or_else(|| missing("name"))?;
+    let _turn = web.turns.to_change().await?;
     let tablo = tablos::create(&web.database, &name).await?;
     created(&format!("/tablos/{}", tablo.id), text_of(&tablo)?)
 }
@@ -33,6 +34,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, path: PathParameters) -> R
 
 pub(super) async fn delete(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
     let id = tablo_id(path)?;
+    let _turn = web.turns.to_change().await?;
     if tablos::delete(&web.database, id, GRACE).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

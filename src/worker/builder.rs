@@ -1,19 +1,29 @@
-//! Setting a worker up.
+//! Configuring a worker.
 
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::metrics::Metrics;
-use super::periodic::Periodic;
-use super::registry::{Handler, Registry};
-use super::retry_policy::RetryPolicy;
-use super::schedule::Schedule;
-use super::settings::{QueueSettings, Settings};
-use super::{Context, JobError, Retention, Shutdown, Summary, run};
-use crate::enqueue::NewJob;
+use serde::Serialize;
+
+use crate::error::Error;
 use crate::job::Job;
-use crate::{Database, Error};
+use crate::job::NewJob;
+use crate::job::Retention;
+use crate::observe::{EventStream, Events};
+use crate::postgres::Database;
+use crate::worker::Context;
+use crate::worker::JobError;
+use crate::worker::Shutdown;
+use crate::worker::Summary;
+use crate::worker::config::{Config, QueueConfig};
+use crate::worker::execute::retry_policy::RetryPolicy;
+use crate::worker::handler::{BlockingThreads, Handler, MAX_BATCH, MAX_BATCH_WAIT};
+use crate::worker::maintain::periodic::Periodic;
+use crate::worker::maintain::schedule::Schedule;
+use crate::worker::metrics::Metrics;
+use crate::worker::registry::Registry;
+use crate::worker::supervisor;
 
 /// A worker, configured and not yet running. `S` is the state shared by its handlers.
 ///
@@ -46,12 +56,14 @@ use crate::{Database, Error};
 pub struct Worker<S> {
     pub(super) database: Database,
     pub(super) state: S,
-    pub(super) settings: Settings,
+    pub(super) config: Config,
     pub(super) registry: Registry<S>,
     pub(super) periodics: Vec<Periodic>,
     pub(super) at_start: Vec<NewJob>,
     pub(super) metrics: Arc<Metrics>,
-    /// The first mistake in what was set, reported by `run`.
+    pub(super) events: Events,
+    pub(super) blocking_threads: Arc<BlockingThreads>,
+    /// The first mistake in the configuration. `run` returns it.
     pub(super) mistake: Option<Error>,
 }
 
@@ -61,52 +73,158 @@ impl<S: Send + Sync + 'static> Worker<S> {
         Self {
             database,
             state,
-            settings: Settings::default(),
+            config: Config::default(),
             registry: Registry::default(),
             periodics: Vec::new(),
             at_start: Vec::new(),
             metrics: Arc::default(),
+            events: Events::default(),
+            blocking_threads: Arc::default(),
             mistake: None,
         }
     }
 
-    /// Serve this queue with at most `concurrency` jobs at once (1 to 10,000). At least one queue
-    /// is needed.
+    /// Serves this queue with at most `concurrency` running jobs (1 to 10,000). At least one queue is needed.
     #[must_use]
     pub fn queue(mut self, name: &str, concurrency: usize) -> Self {
-        self.settings.queues.push(QueueSettings { name: name.into(), concurrency });
+        self.config.queues.push(QueueConfig { name: name.into(), concurrency });
         self
     }
 
-    /// Run jobs of kind `J` with this handler. Jobs of kinds without a handler are left for a
-    /// worker that has one.
+    /// Runs jobs of kind `J` with this handler. Jobs of kinds without a handler are left to workers that have one.
+    ///
+    /// The value that it returns is kept with the finished job as [`JobRecord::output`](crate::JobRecord::output): any
+    /// value that serializes to at most [`MAX_OUTPUT_BYTES`](crate::worker::MAX_OUTPUT_BYTES) of JSON. A larger one
+    /// fails the attempt. `()` and everything else that serializes to `null` is not kept.
+    ///
+    /// ```no_run
+    /// # use postrider::{Context, Database, Job, Worker};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Resize { image: String }
+    /// # impl Job for Resize { const KIND: &'static str = "resize"; }
+    /// # async fn resize(_: &str) -> Result<u64, std::io::Error> { Ok(0) }
+    /// # fn example(database: Database) {
+    /// Worker::new(database, ()).queue("default", 10).handle(|job: Resize, _: Context<()>| async move {
+    ///     let bytes = resize(&job.image).await?;
+    ///     Ok(bytes)
+    /// });
+    /// # }
+    /// ```
     #[must_use]
-    pub fn handle<J, F, Fut>(mut self, handler: F) -> Self
+    pub fn handle<J, F, Fut, T>(mut self, handler: F) -> Self
     where
         J: Job,
         F: Fn(J, Context<S>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), JobError>> + Send + 'static,
+        Fut: Future<Output = Result<T, JobError>> + Send + 'static,
+        T: Serialize + 'static,
     {
         self.registry.insert(Handler::of(handler));
         self
     }
 
-    /// Enqueue a `J` every `interval` (100 ms to 10 years), once for the whole fleet. Ticks are
-    /// counted from the first start of the first worker; those missed while no worker ran collapse
-    /// into one.
+    /// Runs jobs of kind `J` with a function that blocks its thread: a synchronous library, or work for the processor.
+    /// It runs on one of the worker's [`blocking_threads`](Self::blocking_threads).
+    ///
+    /// A thread cannot be stopped. A function that runs for long checks [`Context::is_cancelled`]. One that does not
+    /// runs on after its attempt has timed out or was cut off, perhaps beside the next attempt, and keeps its thread
+    /// until it returns. In the function, `tokio::runtime::Handle::current().block_on(…)` awaits a future.
+    ///
+    /// ```no_run
+    /// # use postrider::{Context, Database, Job, JobError, Worker};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Hash { path: String }
+    /// # impl Job for Hash { const KIND: &'static str = "hash"; }
+    /// # fn example(database: Database) {
+    /// Worker::new(database, ()).queue("default", 4).blocking_threads(4).handle_blocking(
+    ///     |job: Hash, cx: Context<()>| {
+    ///         let mut sum = 0_u64;
+    ///         for byte in std::fs::read(&job.path)? {
+    ///             if cx.is_cancelled() {
+    ///                 return Err(JobError::retry("stopped"));
+    ///             }
+    ///             sum += u64::from(byte);
+    ///         }
+    ///         Ok(sum)
+    ///     },
+    /// );
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn handle_blocking<J, F, T>(mut self, handler: F) -> Self
+    where
+        J: Job,
+        F: Fn(J, Context<S>) -> Result<T, JobError> + Send + Sync + 'static,
+        T: Serialize + 'static,
+    {
+        self.registry.insert(Handler::blocking(handler, Arc::clone(&self.blocking_threads)));
+        self
+    }
+
+    /// Runs jobs of kind `J` in batches of at most `max` (1 to 1,000). A batch starts when it is full, or `wait` (up to
+    /// 1 min) after its first job. The handler returns one result per job, in the order of the jobs.
+    ///
+    /// Each job is an attempt of its own: it has a slot, so the queue's concurrency limits the size of a batch, and its
+    /// timeout includes the wait. A cancel or a timeout takes a job out of its batch, and the handler goes on with the
+    /// others: see the [`Context`] of each. A panic fails all jobs of the batch. So does a wrong number of results.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use postrider::{Context, Database, Job, JobError, Worker};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Index { document: u64 }
+    /// # impl Job for Index { const KIND: &'static str = "index"; }
+    /// # async fn index_all(_: &[u64]) -> Result<(), std::io::Error> { Ok(()) }
+    /// # fn example(database: Database) {
+    /// Worker::new(database, ()).queue("default", 100).handle_many(
+    ///     100,
+    ///     Duration::from_millis(50),
+    ///     |jobs: Vec<(Index, Context<()>)>| async move {
+    ///         let documents: Vec<u64> = jobs.iter().map(|(job, _)| job.document).collect();
+    ///         let result = index_all(&documents).await.map_err(|error| error.to_string());
+    ///         jobs.iter().map(|_| result.clone().map_err(JobError::retry)).collect()
+    ///     },
+    /// );
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn handle_many<J, F, Fut, T>(mut self, max: usize, wait: Duration, handler: F) -> Self
+    where
+        J: Job,
+        F: Fn(Vec<(J, Context<S>)>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Vec<Result<T, JobError>>> + Send + 'static,
+        T: Serialize + 'static,
+    {
+        if !(1..=MAX_BATCH).contains(&max) {
+            self.mistaken(Error::invalid("max", format!("of the batches is {max}, not 1 to {MAX_BATCH}")));
+        }
+        if wait > MAX_BATCH_WAIT {
+            self.mistaken(Error::invalid("wait", format!("of the batches is {wait:?}, more than {MAX_BATCH_WAIT:?}")));
+        }
+        self.registry.insert(Handler::many(max, wait, handler));
+        self
+    }
+
+    /// The most threads for [`handle_blocking`](Self::handle_blocking), 1 to 1,000. Default: the number of processors.
+    /// A job waits for a free thread in its slot, and its timeout includes the wait.
+    #[must_use]
+    pub fn blocking_threads(mut self, threads: usize) -> Self {
+        self.config.blocking_threads = threads;
+        self
+    }
+
+    /// Enqueues a `J` every `interval` (100 ms to 10 years), once for the whole fleet. Ticks are counted from the
+    /// first start of the first worker. Ticks missed while no worker ran collapse into one.
     #[must_use]
     pub fn every<J: Job + Default>(self, interval: Duration) -> Self {
         self.periodic::<J>(Schedule::every(interval))
     }
 
-    /// Enqueue a `J` by a cron expression of five fields, in UTC, once for the whole fleet. Ticks
-    /// missed while no worker ran collapse into one.
+    /// Enqueues a `J` by a cron expression of five fields, in UTC, once for the whole fleet. Ticks missed while no
+    /// worker ran collapse into one. Needs the feature `schedules`.
+    #[cfg(feature = "schedules")]
     #[must_use]
     pub fn cron<J: Job + Default>(self, expression: &str) -> Self {
         self.periodic::<J>(Schedule::cron(expression))
     }
 
-    /// Enqueue a `J` each time a worker process starts.
+    /// Enqueues a `J` each time a worker process starts.
     #[must_use]
     pub fn at_start<J: Job + Default>(mut self) -> Self {
         match NewJob::of(&J::default()) {
@@ -116,55 +234,54 @@ impl<S: Send + Sync + 'static> Worker<S> {
         self
     }
 
-    /// How often to look for jobs without being told, 10 ms to 1 h. Default: 1 s.
+    /// How often to poll, 10 ms to 1 h. Default: 1 s.
     #[must_use]
     pub fn poll_interval(mut self, interval: Duration) -> Self {
-        self.settings.poll_interval = interval;
+        self.config.poll_interval = interval;
         self
     }
 
     /// Whether to LISTEN for new jobs. Default: yes.
     #[must_use]
     pub fn listen(mut self, listen: bool) -> Self {
-        self.settings.listen = listen;
+        self.config.listen = listen;
         self
     }
 
-    /// Without a heartbeat for so long (2 s to 1 h), the others give this worker up and run its
-    /// jobs again. A process that dies is noticed within 2 s in any case. Default: 15 s.
+    /// How long after its last heartbeat (2 s to 1 h) this worker is declared dead and its jobs run again elsewhere.
+    /// A process that dies is noticed within 2 s in any case. Default: 15 s.
     #[must_use]
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.settings.lease = lease;
+        self.config.lease = lease;
         self
     }
 
-    /// How long running jobs may take to end once the shutdown has begun, up to 1 h. Default: 10 s.
+    /// How long running jobs may take once the shutdown has begun, up to 1 h. Default: 10 s.
     #[must_use]
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
-        self.settings.shutdown_timeout = timeout;
+        self.config.shutdown_timeout = timeout;
         self
     }
 
-    /// How long one attempt of a kind without a timeout of its own may take. Default: no limit.
+    /// The timeout of one attempt, for kinds without their own. Default: none.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.settings.timeout = Some(timeout);
+        self.config.timeout = Some(timeout);
         self
     }
 
-    /// The delay before the next attempt, by the number of the one that failed (1 for the first),
-    /// for kinds without a policy of their own. At most 365 days; a policy that panics is replaced
-    /// by the default: `attempt⁴` seconds ± 10 %.
+    /// The delay before the next attempt, by the number of the failed one (1 for the first), for kinds without their
+    /// own policy. At most 365 days. A policy that panics is replaced by the default: `attempt⁴` seconds ± 10 %.
     #[must_use]
     pub fn retry_policy(mut self, policy: impl Fn(u32) -> Duration + Send + Sync + 'static) -> Self {
-        self.settings.retry_policy = RetryPolicy::of(policy);
+        self.config.retry_policy = RetryPolicy::of(policy);
         self
     }
 
     /// How long finished jobs are kept.
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
-        self.settings.retention = retention;
+        self.config.retention = retention;
         self
     }
 
@@ -174,18 +291,22 @@ impl<S: Send + Sync + 'static> Worker<S> {
         Arc::clone(&self.metrics)
     }
 
-    /// Runs until `shutdown`, then waits for running jobs, cuts off and gives back the rest, and
-    /// returns.
+    /// The worker's events, from now on: see [`observe`](crate::observe).
+    #[must_use]
+    pub fn events(&self) -> EventStream {
+        self.events.subscribe()
+    }
+
+    /// Runs until `shutdown`. Then waits for running jobs, cuts off and releases the rest, and returns.
     ///
-    /// Dropped before that, the worker ends as if its process had been killed: its handlers are
-    /// dropped at their next `.await`, nothing more is recorded, other workers take its jobs over.
+    /// Dropping the future ends the worker as if its process had been killed: its handlers are dropped at their next
+    /// `.await`, nothing more is recorded, and peers rescue its jobs.
     ///
     /// # Errors
-    /// [`Error::Invalid`] for a setting that is not allowed; [`Error::Connect`] and
-    /// [`Error::SchemaTooOld`] where the database cannot be used at the start. Never for a fault
-    /// of the database later.
+    /// [`Error::Invalid`] for a setting that is not allowed; [`Error::Connect`] and [`Error::SchemaTooOld`] if the
+    /// database cannot be used at the start. A later database error never ends the worker.
     pub async fn run(self, shutdown: Shutdown) -> Result<Summary, Error> {
-        run::run(self, shutdown).await
+        supervisor::run(self, shutdown).await
     }
 
     fn periodic<J: Job + Default>(mut self, schedule: Result<Schedule, Error>) -> Self {

@@ -1,18 +1,22 @@
-//! What a handler knows about its attempt.
+//! What a handler can ask about its attempt.
 
+use std::future::Future;
 use std::sync::Arc;
 
+use serde::Serialize;
 use uuid::Uuid;
 
-use super::held::{Held, StopReason};
-use crate::database::InTransaction;
+use crate::error::Error;
 use crate::job::JobId;
+use crate::postgres::Database;
+use crate::postgres::InTransaction;
 use crate::store::finish;
-use crate::{Database, Error};
+use crate::worker::handler::output_json;
+use crate::worker::in_flight::{InFlightJob, StopReason};
 
 /// The attempt that a handler runs, and the worker's shared state of type `S`.
 pub struct Context<S> {
-    pub(super) held: Arc<Held>,
+    pub(super) job: Arc<InFlightJob>,
     pub(super) queue: Arc<str>,
     pub(super) completed_seconds: i64,
     pub(super) database: Database,
@@ -23,13 +27,13 @@ impl<S> Context<S> {
     /// The job's id.
     #[must_use]
     pub fn job_id(&self) -> JobId {
-        self.held.id
+        self.job.id
     }
 
     /// The job's kind.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        self.held.kind
+        self.job.kind
     }
 
     /// The job's queue.
@@ -41,19 +45,19 @@ impl<S> Context<S> {
     /// Which attempt this is, 1 for the first.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        u32::try_from(self.held.attempt).unwrap_or(1)
+        u32::try_from(self.job.attempt).unwrap_or(1)
     }
 
     /// The failure of this attempt discards the job.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
-        u32::try_from(self.held.max_attempts).unwrap_or(1)
+        u32::try_from(self.job.max_attempts).unwrap_or(1)
     }
 
     /// The worker that runs it, new for each process start.
     #[must_use]
     pub fn worker_id(&self) -> Uuid {
-        self.held.fence().worker
+        self.job.fence().worker
     }
 
     /// The state that the worker was made with.
@@ -68,22 +72,20 @@ impl<S> Context<S> {
         &self.database
     }
 
-    /// Resolves when the attempt should stop: its job was cancelled, its time is up, the worker
-    /// shuts down or has lost the job. A handler that has not returned a second later is dropped
-    /// at its next `.await`.
+    /// Resolves when the attempt should stop: its job was cancelled, it timed out, or the worker shuts down or has
+    /// lost the job. A handler that has not returned a second later is dropped at its next `.await`.
     pub async fn cancelled(&self) {
-        self.held.cancel.cancelled().await;
+        self.job.cancel.cancelled().await;
     }
 
     /// Whether [`Context::cancelled`] has resolved.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.held.cancel.is_cancelled()
+        self.job.cancel.is_cancelled()
     }
 
-    /// Completes the job in the handler's own transaction: what else the transaction does and the
-    /// job's completion are committed together, or neither is. To be called last, before the commit;
-    /// the handler then returns `Ok(())`.
+    /// Completes the job in the handler's own transaction, so that its other effects and the completion commit
+    /// together or not at all. Call it last, before the commit. Then return `Ok(())`.
     ///
     /// ```
     /// # use postrider::{Context, JobError};
@@ -103,25 +105,49 @@ impl<S> Context<S> {
     /// }
     /// ```
     ///
-    /// If the handler returns an error although the transaction was committed (the answer to the
-    /// commit was lost, say), the job stays completed. If it returns `Ok` although it was not, the
-    /// attempt has failed and is tried again.
+    /// If the handler returns an error although the transaction was committed (the answer to the commit was lost,
+    /// say), the job stays completed. If it returns `Ok` although the transaction was not committed, the attempt has
+    /// failed and is retried.
     ///
     /// # Errors
-    /// [`Error::Stale`] if the job belongs to another attempt by now: then the attempt is cancelled, and
-    /// the transaction must be rolled back, which dropping it does. [`Error::Database`] as any statement.
+    /// [`Error::Stale`] if the job belongs to another attempt. Then this attempt is cancelled, and its transaction
+    /// must be rolled back, which dropping it does. [`Error::Database`] as any statement.
     pub async fn complete_in<T: InTransaction>(&self, tx: &T) -> Result<(), Error> {
-        let (tx, fence) = (tx.raw(), self.held.fence());
-        // Before: whoever drops this future cannot know how far the statement came.
-        self.held.complete_in_transaction();
-        if finish::complete_in(tx, fence, self.completed_seconds).await? {
+        let tx = self.database.schema().on(tx);
+        self.complete(&tx, finish::complete_in(&tx, self.job.fence(), self.completed_seconds)).await
+    }
+
+    /// As [`Context::complete_in`], and keeps `output` with the job. The value that the handler returns afterwards is
+    /// not kept: the job is finished by then.
+    ///
+    /// # Errors
+    /// As [`Context::complete_in`]. [`Error::Invalid`] for an output that is too large or cannot be stored.
+    pub async fn complete_in_with_output<T: InTransaction>(
+        &self,
+        tx: &T,
+        output: &impl Serialize,
+    ) -> Result<(), Error> {
+        let tx = self.database.schema().on(tx);
+        let output = output_json(output)?;
+        self.complete(&tx, finish::complete_in_with_output(&tx, self.job.fence(), self.completed_seconds, &output))
+            .await
+    }
+
+    async fn complete(
+        &self,
+        tx: &impl InTransaction,
+        completing: impl Future<Output = Result<bool, Error>>,
+    ) -> Result<(), Error> {
+        // Before the statement: if this future is dropped, it is not known how far the statement came.
+        self.job.complete_in_transaction();
+        if completing.await? {
             return Ok(());
         }
-        // A second call in the same transaction finds the job gone, by its own doing.
-        if finish::is_completed_in(tx, fence).await? {
+        // A second call in the same transaction finds the job already completed by the first.
+        if finish::is_completed_in(tx, self.job.fence()).await? {
             return Ok(());
         }
-        self.held.stop(StopReason::Lost);
-        Err(Error::Stale(self.held.id))
+        self.job.stop(StopReason::Lost);
+        Err(Error::Stale(self.job.id))
     }
 }

@@ -1,10 +1,10 @@
-//! Counters of one worker process, for whoever shows them.
+//! Counters of one worker process.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 macro_rules! counters {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {
-        /// What a worker has done since it started. Counters only rise, except `in_flight`.
+        /// What a worker has done since it started. Counters only rise, except `running`.
         #[derive(Debug, Default)]
         pub struct Metrics { $(pub(super) $name: Counter,)* }
 
@@ -29,17 +29,19 @@ counters! {
     cancelled,
     /// Attempts snoozed.
     snoozed,
-    /// Attempts given back unspent at shutdown.
-    given_back,
-    /// Outcomes refused because the job had been given to another attempt.
+    /// Attempts released unrun, or cut off by the shutdown.
+    released,
+    /// Outcomes refused because another attempt owns the job.
     stale,
-    /// Jobs taken back from dead workers.
+    /// Jobs rescued from dead workers.
     rescued,
+    /// Changes of the server: restarts and failovers.
+    failovers,
     /// Attempts running now.
-    in_flight,
+    running,
 }
 
-/// A number that many tasks count on.
+/// A counter that many tasks share.
 #[derive(Debug, Default)]
 pub(super) struct Counter(AtomicU64);
 

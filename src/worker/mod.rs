@@ -1,71 +1,55 @@
 //! Running jobs.
 //!
 //! ```text
-//!  listener ── wake ──▶ fetcher ──▶ executor ──▶ finisher
-//!     │                    ▲            ▲            │
-//!  life lock             lease       control        wake (retries)
+//!   listener ── wake ──▶ fetcher ──▶ executor ──▶ finisher
+//!      │                   ▲            ▲            │
+//!   liveness lock        lease        cancel        wake (retries)
 //! ```
 //!
-//! - `fetcher` claims due jobs, `executor` starts each as an `attempt`, `finisher` records outcomes
-//! - `listener` hears of new jobs and holds the lock by which others know that this worker lives
-//! - `isolation` runs jobs alone that workers have died with
-//! - `lease` gives the heartbeat, `rescue` takes back the jobs of dead workers
-//! - `control` carries out requests to cancel, `periodic` enqueues by the clock, `upkeep` keeps the
-//!   history, `pulse` keeps the runtime awake where a handler blocks its thread
+//! - `claim`: the fetcher claims due jobs
+//! - `execute`: the executor starts each as an attempt
+//! - `finish`: the finisher records outcomes
+//! - `liveness`: the heartbeat, the listener, the rescue of dead workers' jobs, failovers
+//! - `maintain`: partitions, vacuum, periodic jobs
+//! - `supervisor` starts all of them and ends them in order
 //!
-//! Promises: at most the configured number of jobs at once; every write about a running job
-//! carries its fence; every wait is bounded and ends on shutdown; no passing fault of the database
-//! ends a worker. The worker knows nothing of what its jobs do.
+//! Promises: never more running jobs than configured; every write about a running job carries its fence; every wait
+//! is bounded and ends on shutdown; no transient error of the database ends a worker. The worker knows nothing of
+//! what its jobs do.
 
-mod appetite;
-mod attempt;
-mod bounds;
+mod adaptive_batch;
 mod builder;
+mod claim;
+mod config;
 mod context;
-mod control;
-mod database_clock;
-mod executor;
-mod fetcher;
-mod finisher;
-mod held;
-mod isolation;
+mod critical_task;
+mod error_text;
+mod execute;
+mod finish;
+mod handler;
+mod handles;
+mod in_flight;
 mod job_error;
-mod lanes;
-mod lease;
-mod listener;
+mod liveness;
+mod maintain;
 mod metrics;
 mod outcome;
-mod panic_trace;
-mod periodic;
-mod portion;
-mod prefetch;
-mod pulse;
-mod record;
 mod registry;
-mod report;
-mod rescan;
-mod rescue;
-mod retention;
-mod retry_policy;
-mod run;
-mod schedule;
-mod settings;
-mod shared;
 mod shutdown;
-mod standing;
-mod text;
-mod unseen;
-mod upkeep;
-mod vacuum;
-mod vital;
-mod wake;
+mod supervisor;
 
 pub use builder::Worker;
+pub use config::{DEFAULT_CONCURRENCY, MAX_CONCURRENCY, MAX_POLL_INTERVAL};
+#[cfg(feature = "bin")]
+pub(crate) use config::{LEASES, POLL_INTERVALS, SHUTDOWN_TIMEOUTS};
 pub use context::Context;
+#[cfg(feature = "bin")]
+pub(crate) use execute::panic_trace::is_in_attempt;
+pub use execute::retry_policy::MAX_RETRY_DELAY;
+pub use handler::MAX_OUTPUT_BYTES;
 pub use job_error::JobError;
+#[cfg(feature = "bin")]
+pub(crate) use maintain::schedule::MIN_INTERVAL;
 pub use metrics::Metrics;
-pub use retention::Retention;
-pub use retry_policy::MAX_RETRY_DELAY;
-pub use run::Summary;
-pub use settings::{DEFAULT_CONCURRENCY, MAX_CONCURRENCY, MAX_POLL_INTERVAL};
 pub use shutdown::Shutdown;
+pub use supervisor::Summary;

@@ -1,10 +1,11 @@
-//! What became of an attempt.
+//! The outcome of an attempt.
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::held::Held;
+use crate::job::CheckedJson;
 use crate::store::finish::Failure;
+use crate::worker::in_flight::InFlightJob;
 
 /// How an attempt failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,39 +17,51 @@ pub(super) enum FailedBy {
 
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Completed,
-    /// To be tried again after the delay.
-    Failed {
-        by: FailedBy,
-        failure: Failure,
-        delay: Duration,
+    Completed {
+        /// The value that the handler returned.
+        output: Option<CheckedJson>,
     },
-    /// Failed, and not to be tried again.
-    Discarded {
-        by: FailedBy,
-        failure: Failure,
-    },
-    /// Stopped for good, by its handler (with the reason) or because somebody asked for it.
-    Cancelled {
-        reason: Option<Failure>,
-    },
-    /// To come back after the delay, its attempt unspent.
-    Snoozed {
-        delay: Duration,
-    },
-    /// To come back after the delay, its attempt unspent: cut off by the shutdown, or not begun.
-    GivenBack {
-        delay: Duration,
-    },
+    /// To be retried after the delay.
+    Failed { by: FailedBy, failure: Failure, delay: Duration },
+    /// Failed, and not retried.
+    Discarded { by: FailedBy, failure: Failure },
+    /// Cancelled by its handler, with the reason, or on request.
+    Cancelled { reason: Option<Failure> },
+    /// To run again after the delay. Not counted as an attempt.
+    Snoozed { delay: Duration },
+    /// To run again after the delay, not counted as an attempt: cut off by the shutdown, or not started.
+    Released { delay: Duration },
 }
 
 impl Outcome {
-    /// To come back at once.
-    pub const GIVEN_BACK: Self = Self::GivenBack { delay: Duration::ZERO };
+    /// The failure that it records.
+    pub fn failure(&self) -> Option<&Failure> {
+        match self {
+            Self::Failed { failure, .. } | Self::Discarded { failure, .. } => Some(failure),
+            Self::Cancelled { reason } => reason.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The size of the output.
+    pub fn output_bytes(&self) -> usize {
+        match self {
+            Self::Completed { output: Some(output) } => output.as_str().len(),
+            _ => 0,
+        }
+    }
+
+    /// Completed without an output.
+    pub const COMPLETED: Self = Self::Completed { output: None };
+
+    /// To run again at once.
+    pub const RELEASED: Self = Self::Released { delay: Duration::ZERO };
 }
 
-/// An attempt that has ended and is to be recorded.
+/// An attempt that has ended, with an outcome to be recorded.
 pub(super) struct Ended {
-    pub held: Arc<Held>,
+    pub job: Arc<InFlightJob>,
     pub outcome: Outcome,
+    /// How often the database has refused it.
+    pub refusals: u32,
 }

@@ -1,66 +1,11 @@
-//! Which handler runs which kind.
+//! The handlers of a worker, by kind.
 
 use std::collections::HashMap;
-use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
-use super::{Context, JobError};
-use crate::Error;
-use crate::job::{Job, check_kind};
-
-/// A running handler.
-pub(super) type HandlerFuture = Pin<Box<dyn Future<Output = Result<(), JobError>> + Send>>;
-
-type Start<S> = dyn Fn(&str, Context<S>) -> HandlerFuture + Send + Sync;
-
-/// A kind's handler and the kind's own defaults.
-pub(super) struct Handler<S> {
-    pub kind: &'static str,
-    pub timeout: Option<Duration>,
-    pub retry_after: fn(u32) -> Option<Duration>,
-    start: Box<Start<S>>,
-}
-
-impl<S: Send + Sync + 'static> Handler<S> {
-    pub fn of<J, F, Fut>(handler: F) -> Self
-    where
-        J: Job,
-        F: Fn(J, Context<S>) -> Fut + Send + Sync + 'static,
-        Fut: Future<Output = Result<(), JobError>> + Send + 'static,
-    {
-        let start = move |args: &str, context: Context<S>| -> HandlerFuture {
-            match serde_json::from_str::<J>(args) {
-                Ok(payload) => Box::pin(handler(payload, context)),
-                Err(error) => {
-                    let text = format!("args do not decode as {}: {}", J::KIND, decode_problem(&error));
-                    Box::pin(std::future::ready(Err(JobError::retry(text))))
-                }
-            }
-        };
-        Self { kind: J::KIND, timeout: J::TIMEOUT, retry_after: J::retry_after, start: Box::new(start) }
-    }
-
-    /// Decodes the args and starts the handler on them.
-    pub fn start(&self, args: &str, context: Context<S>) -> HandlerFuture {
-        (self.start)(args, context)
-    }
-}
-
-/// What is wrong with args, without anything that they contain: errors are logged, args are not.
-fn decode_problem(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    // These name only fields of the payload's own type.
-    if text.starts_with("missing field") || text.starts_with("duplicate field") {
-        return text;
-    }
-    format!(
-        "a field that it does not know, or a value that it cannot hold, at line {} column {}",
-        error.line(),
-        error.column()
-    )
-}
+use crate::error::Error;
+use crate::job::check_kind;
+use crate::worker::handler::Handler;
 
 /// The handlers of a worker, by kind.
 pub(super) struct Registry<S> {

@@ -2,7 +2,7 @@
 
 use tokio_util::sync::CancellationToken;
 
-/// Tells a worker, or any service, to stop: first gracefully, then at once.
+/// The stop signal of a worker or any service: first graceful, then immediate.
 ///
 /// Clones are the same signal.
 #[derive(Clone, Debug, Default)]
@@ -12,27 +12,30 @@ pub struct Shutdown {
 }
 
 impl Shutdown {
-    /// A signal that only [`Shutdown::begin`] gives.
+    /// A signal that only [`Shutdown::begin`] sends.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// A signal given by SIGINT or SIGTERM: the first begins the shutdown, a second hurries it.
+    /// A signal sent by SIGINT, SIGTERM or SIGHUP (the terminal is gone). The first one begins the shutdown, a second
+    /// one hurries it. SIGHUP stays ignored if it was, as under `nohup`.
     ///
     /// # Errors
-    /// Where the signal handlers cannot be installed.
+    /// If the signal handlers cannot be installed.
     #[cfg(unix)]
     pub fn on_signals() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
         let shutdown = Self::new();
         let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+        let mut hang_up = if is_ignored(HANG_UP) { None } else { Some(signal(SignalKind::hangup())?) };
         let given = shutdown.clone();
         tokio::spawn(async move {
             loop {
                 tokio::select! {
                     _ = interrupt.recv() => {}
                     _ = terminate.recv() => {}
+                    _ = async { hang_up.as_mut()?.recv().await }, if hang_up.is_some() => {}
                 }
                 if given.has_begun() {
                     given.hurry();
@@ -43,12 +46,12 @@ impl Shutdown {
         Ok(shutdown)
     }
 
-    /// Begins the shutdown: no new work is taken, running work may end within its time.
+    /// Begins the shutdown: no new work is taken, running work may finish within its time.
     pub fn begin(&self) {
         self.graceful.cancel();
     }
 
-    /// Ends the wait for running work: it is cut off at once.
+    /// Cuts running work off now.
     pub fn hurry(&self) {
         self.graceful.cancel();
         self.hurried.cancel();
@@ -69,4 +72,16 @@ impl Shutdown {
     pub async fn hurried(&self) {
         self.hurried.cancelled().await;
     }
+}
+
+/// The number of SIGHUP.
+#[cfg(unix)]
+const HANG_UP: u32 = 1;
+
+/// Whether the process was started with the signal ignored. No, if the system does not tell.
+#[cfg(unix)]
+fn is_ignored(number: u32) -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (number - 1) & 1 == 1)
 }

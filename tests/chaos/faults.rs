@@ -24,7 +24,7 @@ pub enum Fault {
     HalfOpenConnections,
     /// Every slot of `max_connections` is taken.
     FillSlots { lasts: Duration },
-    /// So many jobs that hold pooled connections that the workers' pools are empty.
+    /// Jobs that hold pooled connections until the pools of the workers are empty.
     EmptyPools,
     /// The rows of some waiting and running jobs are locked.
     LockRows { lasts: Duration },
@@ -32,8 +32,10 @@ pub enum Fault {
     LockTable { lasts: Duration },
     /// A transaction with a snapshot is left open.
     IdleTransaction { lasts: Duration },
-    /// The primary stops for good and its standby takes over.
+    /// The primary stops for good and its synchronous standby takes over.
     Promote,
+    /// The same with an asynchronous standby, that was cut off for some time before.
+    PromoteWithLoss,
 }
 
 pub struct Planned {
@@ -41,27 +43,28 @@ pub struct Planned {
     pub fault: Fault,
 }
 
-/// How long Postgres and its standby have to themselves after a crash, and before the promotion.
+/// How long Postgres and its standbys have to themselves after a crash, and before a promotion.
 const QUIET: Duration = Duration::from_secs(3);
 
 /// In which the jobs of a killed worker run again.
 const RERUN: Duration = Duration::from_secs(2);
 
-/// Faults for this time; the promotion is the last but a few.
+/// When failovers happen, as a share of the time: each kind once, the one that loses commits last.
+const FAILOVERS: [(f64, Fault); 2] = [(0.55, Fault::Promote), (0.8, Fault::PromoteWithLoss)];
+
+/// Faults for this time.
 pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
     let mut random = fastrand::Rng::with_seed(seed);
     let mut deck = Vec::new();
     let mut planned = Vec::new();
     let mut at = Duration::from_millis(1_500);
-    let promote_at = length.mul_f64(0.8);
-    let mut promoted = false;
+    let mut failovers = FAILOVERS.iter().peekable();
     // A short run has each fault once, a long one leaves time between them.
     let between = (length / 60).clamp(Duration::from_millis(400), Duration::from_millis(2_500));
     while at < length {
-        let fault = if !promoted && at >= promote_at {
-            promoted = true;
+        let fault = if let Some((_, failover)) = failovers.next_if(|(share, _)| at >= length.mul_f64(*share)) {
             at += QUIET / 2;
-            Fault::Promote
+            *failover
         } else {
             if deck.is_empty() {
                 deck = dealt(&mut random, seats);
@@ -89,7 +92,7 @@ pub fn schedule(seed: u64, length: Duration, seats: usize) -> Vec<Planned> {
 fn dealt(random: &mut fastrand::Rng, seats: usize) -> Vec<Fault> {
     let mut lasts = |longest: u64| Duration::from_millis(random.u64(longest / 2..longest));
     let (frozen, slots, rows, table, idle) = (lasts(4_000), lasts(3_000), lasts(4_000), lasts(3_000), lasts(8_000));
-    // Each at another: who has just been killed has nothing to lose.
+    // Each at another one: a worker that has just been killed has nothing to lose.
     let first = random.usize(..seats);
     let mut deck = vec![
         Fault::KillWorker { seat: first },
@@ -113,7 +116,7 @@ fn dealt(random: &mut fastrand::Rng, seats: usize) -> Vec<Fault> {
 impl Fault {
     /// Whether all sessions end, and what was not yet flushed is gone.
     pub fn is_a_crash(self) -> bool {
-        matches!(self, Self::KillBackend { .. } | Self::RestartPostgres | Self::Promote)
+        matches!(self, Self::KillBackend { .. } | Self::RestartPostgres | Self::Promote | Self::PromoteWithLoss)
     }
 
     pub fn name(self) -> &'static str {
@@ -131,6 +134,7 @@ impl Fault {
             Self::LockTable { .. } => "table locked",
             Self::IdleTransaction { .. } => "idle transaction",
             Self::Promote => "standby promoted",
+            Self::PromoteWithLoss => "standby promoted that lacks commits",
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The worker processes. Each has a seat; who is killed is followed by another.
+//! The worker processes. A killed one is replaced.
 
 use std::path::PathBuf;
 use std::sync::Mutex;
@@ -19,7 +19,7 @@ pub struct Fleet {
     working: Mutex<Vec<Option<Working>>>,
     /// All processes there were, by name.
     names: Mutex<Vec<String>>,
-    /// Where they write down their runs.
+    /// Where they record their runs.
     folder: TempDir,
     faketime: Option<PathBuf>,
 }
@@ -80,7 +80,7 @@ impl Fleet {
         self.working.lock().unwrap()[seat].as_ref().expect("a worker").name.clone()
     }
 
-    /// kill -9, and another takes the seat. Answers with who was killed and when.
+    /// kill -9, and start a replacement. Returns the killed worker and the time.
     pub fn kill(&self, seat: usize) -> (String, Time) {
         let killed = self.working.lock().unwrap()[seat].take().expect("a worker");
         killed.process.signal(Signal::Kill);
@@ -108,7 +108,7 @@ impl Fleet {
         working.iter().flatten().map(|working| resident_kib(working.process.id())).collect()
     }
 
-    /// Stops all, gracefully. Answers with what was wrong with that.
+    /// Stops all gracefully. Returns what went wrong.
     pub async fn stop(&self) -> Vec<String> {
         let mut wrong = Vec::new();
         let all: Vec<Working> = self.working.lock().unwrap().iter_mut().filter_map(Option::take).collect();

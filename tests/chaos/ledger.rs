@@ -35,17 +35,43 @@ pub enum Fate {
     Withdrawn,
 }
 
+/// A job and when it was sent.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    pub fate: Fate,
+    pub at: Time,
+    /// When its fate was known.
+    pub answered: Option<Time>,
+}
+
 /// All jobs by key.
 #[derive(Clone, Default)]
-pub struct Enqueued(Arc<Mutex<HashMap<String, Fate>>>);
+pub struct Enqueued(Arc<Mutex<HashMap<String, Sent>>>);
 
 impl Enqueued {
-    pub fn set(&self, keys: &[String], fate: Fate) {
-        self.0.lock().unwrap().extend(keys.iter().map(|key| (key.clone(), fate)));
+    /// They are about to be sent: nothing may run that is not known.
+    pub fn send(&self, keys: &[String]) {
+        let sent = Sent { fate: Fate::Perhaps, at: now(), answered: None };
+        self.0.lock().unwrap().extend(keys.iter().map(|key| (key.clone(), sent)));
     }
 
-    pub fn all(&self) -> HashMap<String, Fate> {
+    pub fn answer(&self, keys: &[String], fate: Fate) {
+        let mut all = self.0.lock().unwrap();
+        for key in keys {
+            let sent = all.get_mut(key).expect("what was sent");
+            (sent.fate, sent.answered) = (fate, Some(now()));
+        }
+    }
+
+    pub fn all(&self) -> HashMap<String, Sent> {
         self.0.lock().unwrap().clone()
+    }
+
+    /// How many were committed after this.
+    pub fn committed_since(&self, time: Time) -> usize {
+        let all = self.0.lock().unwrap();
+        let since = |sent: &&Sent| sent.fate == Fate::Committed && sent.answered.is_some_and(|at| at > time);
+        all.values().filter(since).count()
     }
 }
 
@@ -54,7 +80,7 @@ impl Enqueued {
 pub struct Run {
     pub key: String,
     pub attempt: i32,
-    /// As the queue knows it: another after the worker was given up.
+    /// The worker's id: another one after it was declared dead.
     pub worker: Uuid,
     /// The worker process.
     pub process: String,

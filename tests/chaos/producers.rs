@@ -1,10 +1,10 @@
-//! Who adds jobs: Rust, SQL, and the web service.
+//! The producers: Rust, SQL and the web service.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use postrider::{Database, copy, enqueue, enqueue_many};
+use postrider::{Database, enqueue, enqueue_copy, enqueue_many};
 use reqwest::Method;
 use serde_json::json;
 use tokio::task::JoinSet;
@@ -80,10 +80,9 @@ impl Producer {
             let way = ways[self.random.usize(..ways.len())];
             let chores: Vec<Chore> = (0..way.size()).map(|_| self.chore()).collect();
             let keys: Vec<String> = chores.iter().map(|chore| chore.key.clone()).collect();
-            // Before it is sent: nothing may run that is not known.
-            self.enqueued.set(&keys, Fate::Perhaps);
+            self.enqueued.send(&keys);
             let fate = tokio::time::timeout(PATIENCE, self.send(way, &chores)).await.unwrap_or(Fate::Perhaps);
-            self.enqueued.set(&keys, fate);
+            self.enqueued.answer(&keys, fate);
             let pause = Duration::from_millis(self.random.u64(20..100));
             tokio::time::sleep(pause).await;
         }
@@ -102,7 +101,7 @@ impl Producer {
         }
     }
 
-    /// One statement: where its answer is an error, it may have been committed all the same.
+    /// One statement: even if its answer is an error, it may have been committed.
     async fn alone(&self, way: Way, chores: &[Chore]) -> Fate {
         let Ok(client) = self.database.client().await else { return Fate::Withdrawn };
         let sent = match way {
@@ -127,7 +126,7 @@ impl Producer {
             }
         } else {
             let jobs: Vec<_> = chores.iter().map(|chore| Ok(chore.job())).collect();
-            sent = copy(&tx, jobs).await.is_ok();
+            sent = enqueue_copy(&tx, jobs).await.is_ok();
         }
         if !sent || matches!(way, Way::RustRolledBack | Way::SqlRolledBack) {
             return Fate::Withdrawn;

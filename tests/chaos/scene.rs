@@ -1,10 +1,11 @@
-//! Where a run takes place, and how each fault is carried out there.
+//! The setting of a run, and how each fault is injected.
 
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use postrider::Database;
-use postrider::database::MigrationSet;
+use postrider::schema::MigrationSet;
 use tokio::sync::Mutex as AsyncMutex;
 use tokio::task::{JoinSet, block_in_place};
 use tokio_postgres::{Client, NoTls};
@@ -12,6 +13,7 @@ use tokio_postgres::{Client, NoTls};
 use super::chore::Chore;
 use super::faults::Fault;
 use super::fleet::Fleet;
+use super::history::{self, Finish};
 use super::ledger::{self, Enqueued, Fate, Time};
 use super::support::cluster::Cluster;
 use super::support::process::Signal;
@@ -23,6 +25,10 @@ use super::support::web::{WebService, web_command};
 /// How long a server may take to recover on a busy machine.
 const RECOVERY: Duration = Duration::from_mins(1);
 
+/// So many jobs at least are committed, running, and finished, of which a standby knows nothing when it is
+/// promoted.
+const LOST: usize = 20;
+
 /// The worker behind the proxy has this seat in the fleet.
 const PROXIED_SEAT: usize = 1;
 
@@ -32,9 +38,10 @@ pub struct Scene {
     pub fleet: Arc<Fleet>,
     pub web: Arc<WebService>,
     pub enqueued: Enqueued,
-    /// Of both servers: the one that takes writes is found.
+    /// Of all servers: the one that takes writes is found.
     pub url: String,
     pub injected: Arc<Mutex<Vec<Injected>>>,
+    pub cut: Mutex<Option<Cut>>,
     servers: AsyncMutex<Servers>,
     proxy: Proxy,
     /// Faults that last.
@@ -43,9 +50,21 @@ pub struct Scene {
 
 struct Servers {
     primary: Cluster,
+    /// Synchronous.
     standby: Option<Standby>,
-    /// The former primary, stopped.
-    former: Option<Cluster>,
+    /// An asynchronous standby of the other one.
+    distant: Option<Standby>,
+    /// The former primaries, stopped.
+    former: Vec<Cluster>,
+}
+
+/// What the primary had committed for certain when the distant standby was cut off.
+pub struct Cut {
+    /// From here on until the end of the failover, what was acknowledged may be lost.
+    pub from: Time,
+    pub to: Time,
+    /// All jobs that had finished before: none of them may be lost.
+    pub finished: HashMap<String, Vec<Finish>>,
 }
 
 /// A fault that was carried out.
@@ -70,17 +89,19 @@ impl Scene {
         admin.batch_execute("CREATE DATABASE chaos OWNER app").await.expect("a database");
         drop(admin);
         let standby = Standby::of(&primary).await.unwrap_or_else(|why| panic!("no standby: {}", why.0));
+        let distant = standby.standby().await.unwrap_or_else(|why| panic!("no second standby: {}", why.0));
         // Without this a promotion loses what was acknowledged in the last moments, and no queue
         // could help it.
         standby.make_synchronous(&primary).await;
 
-        let (first, second) = (primary.port, standby.port());
+        let (first, second, third) = (primary.port, standby.port(), distant.port());
         let proxy = Proxy::before(&format!("postgres://app@127.0.0.1:{first}/chaos")).await;
         let proxied = proxy.url.rsplit_once('@').and_then(|(_, rest)| rest.split_once('/')).expect("a URL").0;
-        let two = |address: &str| {
-            format!("postgres://app@{address},127.0.0.1:{second}/chaos?target_session_attrs=read-write")
+        let all = |address: &str| {
+            let others = format!("127.0.0.1:{second},127.0.0.1:{third}");
+            format!("postgres://app@{address},{others}/chaos?target_session_attrs=read-write")
         };
-        let (url, proxied_url) = (two(&format!("127.0.0.1:{first}")), two(proxied));
+        let (url, proxied_url) = (all(&format!("127.0.0.1:{first}")), all(proxied));
         let database = Database::from_url(&url).expect("a good URL");
         database.migrate(MigrationSet::Queue).await.expect("queue migrations");
         database.migrate(MigrationSet::App).await.expect("app migrations");
@@ -94,7 +115,13 @@ impl Scene {
             enqueued: Enqueued::default(),
             url,
             injected: Arc::default(),
-            servers: AsyncMutex::new(Servers { primary, standby: Some(standby), former: None }),
+            cut: Mutex::default(),
+            servers: AsyncMutex::new(Servers {
+                primary,
+                standby: Some(standby),
+                distant: Some(distant),
+                former: Vec::new(),
+            }),
             proxy,
             lasting: Mutex::default(),
         }
@@ -139,6 +166,7 @@ impl Scene {
                 self.note(Injected { fault, process: None, from, to: ledger::now() });
             }
             Fault::Promote => self.promote(from).await,
+            Fault::PromoteWithLoss => self.promote_with_loss().await,
             Fault::CutConnections | Fault::HalfOpenConnections => {
                 if fault == Fault::CutConnections {
                     self.proxy.cut_all();
@@ -206,23 +234,58 @@ impl Scene {
             servers.primary.stop_hard();
             standby.promote()
         });
-        servers.former = Some(std::mem::replace(&mut servers.primary, promoted));
+        servers.take_over(promoted);
         drop(servers);
         self.note(Injected { fault: Fault::Promote, process: None, from, to: ledger::now() });
     }
 
+    /// Cuts the distant standby off, waits until something has been acknowledged that it lacks, and
+    /// lets it take over.
+    async fn promote_with_loss(&self) {
+        let mut servers = self.servers.lock().await;
+        let distant = servers.distant.take().expect("one such promotion");
+        let admin = connect(&servers.primary).await;
+        // All of this is there before the place is read up to which the standby has to come.
+        let (from, finished) = (ledger::now(), history::finished(&admin).await);
+        distant.until_caught_up(&servers.primary).await;
+        distant.cut_off(&servers.primary).await;
+        let finished_before = history::finished(&admin).await.len();
+        // They are still running when others have got their ids.
+        self.add(&admin, "lost", 10_000, false).await;
+        let running = "SELECT FROM postrider.job WHERE running AND args ->> 'key' LIKE 'lost-%'";
+        until("jobs are committed, running and finished that will be lost", RECOVERY, async || {
+            let running = admin.query(running, &[]).await.expect("the running").len();
+            let finished = history::finished(&admin).await.len() - finished_before;
+            [running, finished, self.enqueued.committed_since(from)].iter().all(|count| *count >= LOST).then_some(())
+        })
+        .await;
+        let promoted = block_in_place(|| {
+            servers.primary.kill_hard();
+            distant.promote()
+        });
+        servers.take_over(promoted);
+        drop(servers);
+        let to = ledger::now();
+        *self.cut.lock().unwrap() = Some(Cut { from, to, finished });
+        self.note(Injected { fault: Fault::PromoteWithLoss, process: None, from, to });
+    }
+
     async fn empty_pools(&self, from: Time) {
+        self.add(&self.admin().await, "greedy", 1_500, true).await;
+        self.note(Injected { fault: Fault::EmptyPools, process: None, from, to: ledger::now() });
+    }
+
+    /// Thirty jobs that take so long.
+    async fn add(&self, admin: &Client, name: &str, millis: u64, greedy: bool) {
         let place = self.enqueued.all().len();
-        let chores: Vec<Chore> = (0..30)
-            .map(|number| Chore { key: format!("greedy-{place}-{number}"), millis: 1_500, greedy: true })
-            .collect();
+        let chore = |number| Chore { key: format!("{name}-{place}-{number}"), millis, greedy };
+        let chores: Vec<Chore> = (0..30).map(chore).collect();
         let keys: Vec<String> = chores.iter().map(|chore| chore.key.clone()).collect();
         let jobs: Vec<_> = chores.iter().map(Chore::job).collect();
-        self.enqueued.set(&keys, Fate::Perhaps);
-        if postrider::enqueue_many(&self.admin().await, &jobs).await.is_ok() {
-            self.enqueued.set(&keys, Fate::Committed);
+        self.enqueued.send(&keys);
+        if postrider::enqueue_many(admin, &jobs).await.is_ok() {
+            self.enqueued.answer(&keys, Fate::Committed);
         }
-        self.note(Injected { fault: Fault::EmptyPools, process: None, from, to: ledger::now() });
     }
 
     fn fill_slots(&self, fault: Fault, lasts: Duration) {
@@ -254,6 +317,12 @@ impl Scene {
             }
             let _ = client.batch_execute("ROLLBACK").await;
         });
+    }
+}
+
+impl Servers {
+    fn take_over(&mut self, promoted: Cluster) {
+        self.former.push(std::mem::replace(&mut self.primary, promoted));
     }
 }
 

@@ -21,12 +21,13 @@ pub fn print(verdict: &Verdict, seed: u64, seconds: f64) {
         line(&format!("jobs {fate}"), count.to_string());
     }
     line("jobs finished", format!("{} ({} of the perhaps committed)", verdict.finished, verdict.perhaps_finished));
+    line("lost by the failover that lacks commits", format!("{} jobs, {} ends", verdict.lost, verdict.lost_ends));
     line("queue empty after", format!("{:.1} s", verdict.drained_in.as_secs_f64()));
     line("handler runs", verdict.runs.to_string());
     for (fault, count) in &verdict.reruns {
         line(&format!("run again by: {fault}"), count.to_string());
     }
-    line("runs of given up workers that overlap", verdict.overlaps.to_string());
+    line("runs of dead workers that overlap", verdict.overlaps.to_string());
     line("kill -9 to rerun", spread_of(&verdict.delays, "jobs"));
     line("the same, no other fault near", spread_of(&verdict.clean_delays, "jobs"));
     line("end of an outage to work again", spread_of(&verdict.recoveries, "workers"));

@@ -3,13 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use postrider::{JobId, operate};
+use postrider::{JobId, admin};
 use tokio_postgres::Client;
-use uuid::Uuid;
 
 use super::faults::Fault;
-use super::ledger::{self, Fate, Run, Time};
-use super::scene::{Injected, Scene};
+use super::history::{Finish, finished};
+use super::ledger::{self, Fate, Run, Sent, Time};
+use super::scene::{Cut, Injected, Scene};
 use super::worker_process::LEASE;
 
 /// A killed worker's jobs run again within this, where nothing else interferes.
@@ -33,6 +33,9 @@ pub struct Verdict {
     pub fates: BTreeMap<&'static str, usize>,
     pub finished: usize,
     pub perhaps_finished: usize,
+    /// Committed jobs, and recorded ends, that went with the failover that lacks commits.
+    pub lost: usize,
+    pub lost_ends: usize,
     pub runs: usize,
     /// Runs after the first one of a job, by the fault that explains them.
     pub reruns: BTreeMap<&'static str, usize>,
@@ -67,7 +70,12 @@ impl Verdict {
             by_key.entry(&run.key).or_default().push(run);
         }
         verdict.runs = runs.len();
-        verdict.judge_jobs(&scene.enqueued.all(), &finished(&admin).await, &by_key);
+        let cut = scene.cut.lock().unwrap().take();
+        let finished = finished(&admin).await;
+        verdict.judge_jobs(&scene.enqueued.all(), &finished, &by_key, cut.as_ref());
+        if let Some(cut) = &cut {
+            verdict.judge_cut(cut, &finished, &by_key);
+        }
         verdict.judge_runs(&by_key);
         verdict.time_reruns(&runs, &by_key);
         verdict.time_recoveries(&runs);
@@ -78,7 +86,7 @@ impl Verdict {
         self.breaches.push(line);
     }
 
-    /// Waits until there is no unfinished job. Those that wait long after several losses are
+    /// Waits until there is no unfinished job. Those that wait long after several crashes are
     /// retried, as an operator would.
     async fn drain(&mut self, admin: &Client, limit: Duration) {
         let began = Instant::now();
@@ -93,7 +101,7 @@ impl Verdict {
             }
             for row in left.iter().filter(|row| row.get(1)) {
                 // It may have been claimed or finished since.
-                let _ = operate::retry(admin, row.get::<_, JobId>(0)).await;
+                let _ = admin::retry(admin, row.get::<_, JobId>(0)).await;
             }
             tokio::time::sleep(Duration::from_millis(200)).await;
         }
@@ -112,7 +120,7 @@ impl Verdict {
         for (what, query) in [
             ("leases", "SELECT count(*) FROM postrider.worker"),
             (
-                "life locks",
+                "liveness locks",
                 "SELECT count(*) FROM pg_locks JOIN postrider.worker ON locktype = 'advisory'
                             AND (classid::bigint << 32) | objid::bigint = lock_key AND objsubid = 1",
             ),
@@ -161,16 +169,18 @@ impl Verdict {
         }
     }
 
-    /// Every committed job finished once, and nothing else did.
+    /// Every committed job finished once, unless it went with the cut, and nothing else did.
     fn judge_jobs(
         &mut self,
-        fates: &HashMap<String, Fate>,
+        all: &HashMap<String, Sent>,
         finished: &HashMap<String, Vec<Finish>>,
         runs: &HashMap<&str, Vec<&Run>>,
+        cut: Option<&Cut>,
     ) {
-        for (key, fate) in fates {
+        for (key, sent) in all {
             let ends = finished.get(key).map_or(&[][..], Vec::as_slice);
             let ran = runs.get(key.as_str());
+            let fate = sent.fate;
             let name = match fate {
                 Fate::Committed => "committed",
                 Fate::Perhaps => "perhaps committed",
@@ -180,11 +190,19 @@ impl Verdict {
             match (fate, ends) {
                 (Fate::Committed | Fate::Perhaps, [end]) if end.state == "completed" => {
                     self.finished += 1;
-                    self.perhaps_finished += usize::from(*fate == Fate::Perhaps);
+                    self.perhaps_finished += usize::from(fate == Fate::Perhaps);
                     if !ran.is_some_and(|runs| runs.iter().any(|run| end.is_of(run))) {
                         self.breach(format!(
                             "{key} was finished by another than its attempt: {end:?}, with the runs {ran:?}"
                         ));
+                    }
+                }
+                (Fate::Committed | Fate::Perhaps, []) if cut.is_some_and(|cut| cut.takes(sent)) => {
+                    self.lost += usize::from(fate == Fate::Committed);
+                    // While it was there, and for as long as its worker did not know better.
+                    let late = ran.into_iter().flatten().find(|run| run.start > cut.expect("a cut").forgotten());
+                    if let Some(late) = late {
+                        self.breach(format!("{key} was lost and ran afterwards: {late:?}"));
                     }
                 }
                 (Fate::Perhaps | Fate::Withdrawn, []) => {
@@ -195,16 +213,39 @@ impl Verdict {
                 _ => self.breach(format!("{key} was {name} and ended as {ends:?}, with the runs {ran:?}")),
             }
         }
-        for key in finished.keys().filter(|key| !fates.contains_key(*key)) {
+        for key in finished.keys().filter(|key| !all.contains_key(*key)) {
             self.breach(format!("{key} finished, and nobody sent it"));
         }
-        for key in runs.keys().filter(|key| !fates.contains_key(**key)) {
+        for key in runs.keys().filter(|key| !all.contains_key(**key)) {
             self.breach(format!("{key} ran, and nobody sent it"));
         }
     }
 
+    /// What had finished before the cut is finished as it was, and did not run again.
+    fn judge_cut(&mut self, cut: &Cut, finished: &HashMap<String, Vec<Finish>>, runs: &HashMap<&str, Vec<&Run>>) {
+        for (key, ends) in &cut.finished {
+            let now = finished.get(key);
+            if now != Some(ends) {
+                self.breach(format!("{key} had finished before the cut as {ends:?} and now as {now:?}"));
+            }
+            let again = runs.get(key.as_str()).into_iter().flatten().find(|run| run.start > cut.to);
+            if let Some(again) = again {
+                self.breach(format!("{key} had finished before the cut and ran again: {again:?}"));
+            }
+        }
+        // Done well before the end of the primary, and again after it.
+        let done = |run: &&&Run| run.done && (cut.from..cut.to).contains(&run.end.unwrap_or_default());
+        for (key, runs) in runs {
+            let is_again = runs.iter().any(|run| run.start > cut.to) && finished.contains_key(*key);
+            self.lost_ends += usize::from(is_again && runs.iter().any(|run| done(&run)));
+        }
+        if self.lost == 0 {
+            self.breach("the failover that lacks commits has lost no job: it has shown nothing".to_owned());
+        }
+    }
+
     /// No run is repeated without a fault between, and two overlap only where the first one's
-    /// worker had been given up.
+    /// worker had been declared dead.
     fn judge_runs(&mut self, by_key: &HashMap<&str, Vec<&Run>>) {
         for (key, runs) in by_key {
             for pair in runs.windows(2) {
@@ -268,7 +309,7 @@ impl Verdict {
             if alone && delay > LONGEST_RERUN {
                 self.breach(format!("{} ran again {delay:?} after the kill of {}", run.key, run.process));
             }
-            // One that was cut off a moment before has no life lock yet: its lease alone can tell.
+            // One that was cut off a moment before has no liveness lock yet: its lease alone can tell.
             let was_cut_off = self.injected.iter().any(|other| {
                 other.fault == Fault::HalfOpenConnections
                     && other.process.as_ref() == Some(&run.process)
@@ -297,6 +338,20 @@ impl Verdict {
     }
 }
 
+impl Cut {
+    /// Whether the failover may have taken this job: it was sent before its end, and acknowledged, if at
+    /// all, after the standby was cut off.
+    fn takes(&self, sent: &Sent) -> bool {
+        sent.at <= self.to && sent.answered.is_none_or(|answered| answered >= self.from)
+    }
+
+    /// When no worker runs a job any more that was lost: it was told by its next heartbeat, and what it had
+    /// claimed ahead has come to its turn.
+    fn forgotten(&self) -> Time {
+        self.to + micros(LEASE)
+    }
+}
+
 impl Injected {
     /// How long after its end a fault still shows.
     fn aftermath(&self) -> Duration {
@@ -322,7 +377,7 @@ impl Injected {
         }
     }
 
-    /// The same for a run that begins before the former has ended: its worker was given up though
+    /// The same for a run that begins before the former has ended: its worker was declared dead though
     /// it lives, or the server forgot the claim.
     fn explains_overlap(&self) -> Option<Duration> {
         match self.fault {
@@ -335,35 +390,4 @@ impl Injected {
 
 fn micros(duration: Duration) -> Time {
     Time::try_from(duration.as_micros()).expect("a short time")
-}
-
-/// The end of a job, as its history has it.
-#[derive(Debug)]
-struct Finish {
-    state: String,
-    worker: Option<Uuid>,
-    attempt: i32,
-    at: Time,
-}
-
-impl Finish {
-    /// Whether this run is the attempt that is said to have finished the job, and had come to its
-    /// end by then: else a stale one wrote in its place.
-    fn is_of(&self, run: &Run) -> bool {
-        let in_time = run.end.is_some_and(|end| end <= self.at);
-        run.done && in_time && self.worker == Some(run.worker) && self.attempt == run.attempt
-    }
-}
-
-/// The ends of all jobs in the history, by key.
-async fn finished(admin: &Client) -> HashMap<String, Vec<Finish>> {
-    let query =
-        "SELECT args ->> 'key', state, attempted_by, attempt, (extract(epoch FROM finished_at) * 1000000)::bigint
-                 FROM postrider.job_history WHERE kind = 'chore'";
-    let mut finished = HashMap::<String, Vec<Finish>>::new();
-    for row in admin.query(query, &[]).await.expect("the history") {
-        let finish = Finish { state: row.get(1), worker: row.get(2), attempt: row.get(3), at: row.get(4) };
-        finished.entry(row.get(0)).or_default().push(finish);
-    }
-    finished
 }

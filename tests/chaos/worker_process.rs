@@ -14,7 +14,7 @@ use super::THIS_TEST;
 use super::chore::Chore;
 use super::ledger;
 
-/// Of all workers: short, so that many are given up.
+/// Of all workers: short, so that many are declared dead.
 pub const LEASE: Duration = Duration::from_secs(4);
 
 /// By how much the clock of a skewed worker is ahead.

@@ -1,4 +1,4 @@
-"""The report in Markdown. Who is ahead is computed here and nowhere written by hand."""
+"""The report in Markdown. The comparison with the best rival is computed here and nowhere written by hand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,18 +26,18 @@ class Circumstances:
 
 def write(results: Results, contenders: Sequence[Contender], around: Circumstances, plot: str) -> str:
     parts = [
-        "# Side by side",
-        "Written by `just bench-peers` (`benches/peers/`): not to be edited by hand.",
+        "# Comparison with other queues",
+        "`just bench-peers` (`benches/peers/`) writes this file. Do not edit it by hand.",
         _circumstances(around),
         "" if around.sizes.jobs >= LEAST_FOR_A_COMPARISON else TOO_SMALL,
         f"![Medians at each system's best settings]({plot})",
         "## Figures",
-        f"Median of the rounds, and in brackets the least and the most. The best of each column is bold; "
-        f"{_names(FIGURES, False)} are better when lower, the others when higher.",
+        "Each figure is the median of the rounds, with the minimum and the maximum in brackets. The best figure of "
+        f"each column is bold. Lower is better for {_names(FIGURES, False)}. Higher is better for the others.",
         _table(results, contenders),
         _failures(results, contenders),
-        "## Who is ahead",
-        _standing(results, contenders),
+        "## Comparison with the best rival",
+        _best_rivals(results, contenders),
         "## What is timed",
         _method(around.sizes),
         "## Versions and settings",
@@ -51,8 +51,8 @@ def write(results: Results, contenders: Sequence[Contender], around: Circumstanc
 def _circumstances(around: Circumstances) -> str:
     rounds = "one round" if around.rounds == 1 else f"{around.rounds} rounds"
     return (
-        f"{around.date}. {around.machine}; {around.postgres}. {rounds}, the systems in turns within each; client, "
-        "worker and server share the cores, so the figures compare systems in this one sitting and nothing else."
+        f"{around.date}. {around.machine}; {around.postgres}. {rounds}. Each round measures the systems in "
+        "turn. Client, worker and server share the cores. So a figure can be compared only with others of this run."
     )
 
 
@@ -94,10 +94,10 @@ def _failures(results: Results, contenders: Sequence[Contender]) -> str:
     return "Failed:\n\n" + "\n".join(lines) if lines else ""
 
 
-def _standing(results: Results, contenders: Sequence[Contender]) -> str:
+def _best_rivals(results: Results, contenders: Sequence[Contender]) -> str:
     ours = [contender for contender in contenders if contender.is_ours]
     rivals = [contender for contender in contenders if not contender.is_ours]
-    rows = [["figure", "Postrider", "best rival", "who", "ahead"]]
+    rows = [["figure", "Postrider", "best rival", "name of that rival", "better"]]
     for figure in FIGURES:
         own, rival = results.best(ours, figure), results.best(rivals, figure)
         if not own or not rival:
@@ -117,26 +117,27 @@ def _standing(results: Results, contenders: Sequence[Contender]) -> str:
 def _method(sizes: Sizes) -> str:
     return "\n".join(
         [
-            "Every measurement has a fresh database; drivers are processes of their own, jobs carry one number and "
-            "do nothing. After each, the database is asked whether every job was acknowledged.",
+            "Each measurement uses a new database. The drivers are separate processes. A job contains one number and "
+            "does nothing. After each measurement, a query checks that every job was acknowledged.",
             "",
-            f"- **Drain**: {sizes.jobs:,} jobs wait, one worker process starts. Timed from the first line of the "
-            "first handler to the moment at which the database shows no unfinished job (looked at every 2 ms from "
-            "the last handler on). The start of the process, its connections and its first claim are left out for "
-            "all alike; that favours those that claim much at once.",
-            f"- **Producer and worker together**: the worker is idle and warm, then {sizes.steady_jobs:,} jobs are "
-            f"added by a second process in calls of {STEADY_CHUNK:,}. Timed from the first call to the last "
-            "acknowledgement.",
-            f"- **Single enqueue**: {sizes.single_jobs:,} calls, one after the other, each committed.",
-            f"- **Bulk enqueue**: the fastest call that the system documents, {BULK_CHUNK:,} jobs in each; the jobs "
-            "come from the client.",
-            f"- **Pickup**: {sizes.pickups:,} single jobs a round (fewer at the slowest settings), "
-            f"{sizes.pickup_pause * 1000:.0f} ms apart on average (half to one and a half "
-            f"times that), after {PICKUP_WARM_UP} for warmth. From the return of the "
-            "producer's call to the first line of the handler in another process, on the clock that both share. "
-            "Below zero is possible: a handler may start before the producer has seen its own commit.",
-            "- **WAL**: bytes written from before the bulk enqueue to after the drain, divided by the jobs. A warm-up "
-            "and a `CHECKPOINT` come first, so full-page images weigh alike.",
+            f"- **Drain**: {sizes.jobs:,} jobs wait. Then one worker process starts. The time is measured from the "
+            "first line of the first handler until the database contains no unfinished job (queried every 2 ms after "
+            "the last handler). The start of the process, its connections and its first claim are excluded for every "
+            "system. That favours systems that claim many jobs at once.",
+            f"- **Producer and worker together**: the worker is idle, after a warm-up. Then a second process "
+            f"enqueues {sizes.steady_jobs:,} jobs in calls of {STEADY_CHUNK:,}. The time is measured from the first "
+            "call to the last acknowledgement.",
+            f"- **Single enqueue**: {sizes.single_jobs:,} calls, one after another. Each call commits.",
+            f"- **Bulk enqueue**: the fastest call that the system documents, with {BULK_CHUNK:,} jobs a call. The "
+            "client supplies the jobs.",
+            f"- **Pickup**: {sizes.pickups:,} single jobs a round (fewer at the slowest settings), after a "
+            f"warm-up of {PICKUP_WARM_UP} jobs. They are enqueued {sizes.pickup_pause * 1000:.0f} ms apart on average "
+            "(half to one and a half times that). The time is measured from the return of the producer's call to the "
+            "first line of the handler in another process. Both processes read the same clock. The time can be "
+            "negative: a handler may start before the producer's commit returns.",
+            "- **WAL**: the bytes written between the start of the bulk enqueue and the end of the drain, divided by "
+            "the number of jobs. A warm-up and a `CHECKPOINT` come first, so full-page images affect all systems "
+            "alike.",
         ]
     )
 
@@ -165,11 +166,11 @@ def _fairness(contenders: Sequence[Contender]) -> str:
         if contender.system not in systems:
             systems.append(contender.system)
     general = [
-        "- One worker process each, whatever the language. Node and Python run on one core, Rust on both.",
-        "- Slow settings get fewer jobs, and the slowest fewer rounds (see above): their rates hardly depend on the "
-        f"number. Below {LEAST_FOR_BULK:,} jobs bulk rate and WAL are left out.",
-        "- The drivers are ours and follow each project's own documentation; whoever knows better settings is asked "
-        "to send them.",
+        "- Each system has one worker process, whatever its language. Node and Python run on one core, Rust on both.",
+        "- Slow settings get fewer jobs, and the slowest settings get fewer rounds (see above). Their rates hardly "
+        f"depend on the number of jobs. Below {LEAST_FOR_BULK:,} jobs, bulk rate and WAL are not reported.",
+        "- We wrote the drivers. They follow each project's own documentation. If you know better settings, please "
+        "send them.",
     ]
     return "\n".join([*general, *(f"- **{system.name}** ({system.language}): {system.remarks}" for system in systems)])
 

@@ -108,8 +108,8 @@ POSTRIDER = System(
     unfinished="postrider.job",
     finished="SELECT count(*) FROM postrider.jobs WHERE kind = 'nothing' AND state = 'completed'",
     bulk="`copy` (COPY)",
-    remarks="Keeps every finished job, moved to its history in the statement that finishes it. Each job is a "
-    "handler call and has an outcome of its own. Claims commit asynchronously, enqueues and finishes durably.",
+    remarks="Keeps every finished job: the statement that finishes a job moves it to the history. Each job is one "
+    "handler call with its own outcome. Claims commit asynchronously. Enqueues and finishes commit durably.",
 )
 
 RIVALS = (
@@ -129,16 +129,16 @@ RIVALS = (
             ),
             Preset(
                 "best",
-                "its throughput benchmark's: 500 slots, poll 5 ms, local queue of 5,000, completions and failures "
-                "in batches of 5 ms",
+                "those of its throughput benchmark: 500 slots, poll 5 ms, local queue of 5,000, completions and "
+                "failures in batches of 5 ms",
             ),
         ),
         unfinished="graphile_worker._private_jobs",
         finished=None,
         bulk="`add_raw_jobs`",
-        remarks="Deletes finished jobs: there is no history to pay for. In `best` up to 5,000 jobs are claimed ahead "
-        "of their start and stay locked if the process dies. By default a slot takes one job each time that it is "
-        "woken, so that a backlog drains by the poll.",
+        remarks="Deletes finished jobs, so it has no cost for a history. In `best`, up to 5,000 jobs are prefetched, "
+        "and they stay locked if the process dies. By default, a slot takes one job each time that it is woken, so a "
+        "backlog is worked off by polling.",
     ),
     System(
         name="awa",
@@ -154,7 +154,7 @@ RIVALS = (
             ),
             Preset(
                 "best",
-                "its queue storage benchmark's: 512 slots, claims of 512, no deadline (the compact path)",
+                "those of its queue storage benchmark: 512 slots, claims of 512, no deadline (the compact path)",
                 most_jobs=50_000,
             ),
         ),
@@ -167,7 +167,7 @@ RIVALS = (
         " - (SELECT count(*) FROM awa.done_entries WHERE state <> 'completed')",
         waiting="SELECT count(*) FROM awa.ready_entries",
         bulk="`QueueStorage::enqueue_params_copy` (COPY)",
-        remarks="Keeps finished jobs in rotating partitions. Without a deadline a stuck job is not rescued by time.",
+        remarks="Keeps finished jobs in rotating partitions. Without a deadline, no timeout rescues a stuck job.",
     ),
     System(
         name="apalis-postgres",
@@ -178,23 +178,24 @@ RIVALS = (
             # An idle worker looks again at its heartbeat, 30 s later.
             Preset(
                 "defaults",
-                "the worker of its README: fetches 10, polls with its heartbeat, every 30 s, once idle",
+                "the worker of its README: it fetches 10 jobs at once; when idle, it polls with its heartbeat, every "
+                "30 s",
                 most_jobs=10_000,
                 pickups=20,
                 most_rounds=1,
             ),
             Preset(
                 "best",
-                "listens, polls every 100 ms, fetches 1,000, 1,000 at once by `parallelize`, without the lock of "
-                "each task",
+                "LISTEN, poll 100 ms, fetches of 1,000 jobs, 1,000 jobs at once by `parallelize`, no lock for each "
+                "task",
                 most_jobs=50_000,
             ),
         ),
         unfinished="apalis.jobs WHERE status <> 'Done'",
         finished="SELECT count(*) FROM apalis.jobs WHERE status = 'Done'",
         bulk="`push_bulk` (unnest)",
-        remarks="Keeps finished jobs in the table of the waiting ones. Each inserted row sends a notification of its "
-        "own, whether or not anybody listens. The last acknowledgements of a default worker wait for its heartbeat.",
+        remarks="Keeps finished jobs in the same table as waiting jobs. Each inserted row sends its own notification, "
+        "even if no session listens. By default, the last acknowledgements wait for the worker's heartbeat.",
     ),
     System(
         name="graphile-worker",
@@ -211,15 +212,15 @@ RIVALS = (
             ),
             Preset(
                 "best",
-                "its performance page's: 24 at once, local queue of 500, completions and failures in batches "
-                "without delay",
+                "those of its performance page: 24 jobs at once, local queue of 500, completions and failures in "
+                "batches without delay",
             ),
         ),
         unfinished="graphile_worker._private_jobs",
         finished=None,
         bulk="`addJobs`",
-        remarks="Deletes finished jobs: there is no history to pay for. Its SQL function `add_jobs` is faster still "
-        "where the jobs are made inside the database; here every system gets them from the client.",
+        remarks="Deletes finished jobs, so it has no cost for a history. Its SQL function `add_jobs` is faster still "
+        "if the jobs are created inside the database. Here, the client supplies the jobs to every system.",
     ),
     System(
         name="pg-boss",
@@ -244,7 +245,7 @@ RIVALS = (
         unfinished="pgboss.job WHERE name = 'peers' AND state IN ('created', 'retry', 'active')",
         finished="SELECT count(*) FROM pgboss.job WHERE name = 'peers' AND state = 'completed'",
         bulk="`insert`",
-        remarks="Keeps finished jobs in the table of the waiting ones. In `best` one handler call gets up to 1,000 "
+        remarks="Keeps finished jobs in the same table as waiting jobs. In `best`, one handler call gets up to 1,000 "
         "jobs, which succeed or fail together.",
     ),
     System(
@@ -259,7 +260,7 @@ RIVALS = (
         unfinished="procrastinate_jobs WHERE status IN ('todo', 'doing')",
         finished="SELECT count(*) FROM procrastinate_jobs WHERE status = 'succeeded'",
         bulk="`batch_defer_async`",
-        remarks="Keeps finished jobs in the table of the waiting ones, and every change of a state in a table of "
+        remarks="Keeps finished jobs in the same table as waiting jobs, and every change of state in a table of "
         "events.",
     ),
 )

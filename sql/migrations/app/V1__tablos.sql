@@ -1,5 +1,5 @@
--- The example application: boards ("tablos") that carry files. The files' bytes are in an object
--- store; what keeps rows and objects together is told in src/app/jobs/orphan_file_cleanup.rs.
+-- The example application: boards ("tablos") with files. The contents of the files are in an object store.
+-- src/app/jobs/orphan_file_cleanup/mod.rs explains how rows and objects stay consistent.
 
 CREATE TABLE tablos (
     id         uuid        PRIMARY KEY,
@@ -7,11 +7,11 @@ CREATE TABLE tablos (
     created_at timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT tablo_name_length CHECK (octet_length(name) BETWEEN 1 AND 1024)
 );
-COMMENT ON TABLE tablos IS 'Boards that carry files.';
+COMMENT ON TABLE tablos IS 'Boards with files.';
 
 CREATE TABLE tablo_files (
     id            uuid        PRIMARY KEY,
-    -- No foreign key: a file outlives its tablo until the cleanup has deleted its object.
+    -- No foreign key: a file outlives its tablo until the cleanup has deleted the object.
     tablo_id      uuid        NOT NULL,
     name          text        NOT NULL,
     s3_key        text        NOT NULL,
@@ -33,23 +33,23 @@ CREATE TABLE tablo_files (
 );
 
 COMMENT ON TABLE tablo_files IS
-    'Files. Served: state ready, not an orphan, tablo there. A row outlives its object: object first, then row.';
-COMMENT ON COLUMN tablo_files.s3_key IS 'Where the object is; new for each upload, never used again.';
+    'Files. A file is served if its state is ready, it is not an orphan and its tablo exists. The object is deleted before its row.';
+COMMENT ON COLUMN tablo_files.s3_key IS 'Key of the object. New for each upload, never reused.';
 COMMENT ON COLUMN tablo_files.state IS
-    'pending: the object may be there or may still come; ready: it is there; deleting: it may be gone, there is no way back.';
-COMMENT ON COLUMN tablo_files.orphaned_at IS 'Since when nobody carries it; null while it is carried.';
+    'pending: the object may exist or still arrive; ready: it exists; deleting: it may be deleted, and this cannot be undone.';
+COMMENT ON COLUMN tablo_files.orphaned_at IS 'When the file became an orphan. Null if it is not one.';
 COMMENT ON COLUMN tablo_files.orphan_cause IS
-    'tablo_deleted: comes back when its tablo does; superseded: another file has its name, or its upload ended too late; abandoned: its upload never ended.';
+    'tablo_deleted: restored with its tablo; superseded: another file has its name, or its upload completed too late; abandoned: its upload never completed.';
 COMMENT ON COLUMN tablo_files.delete_after IS 'Not deleted before this time.';
 COMMENT ON COLUMN tablo_files.swept_at IS
-    'When the object of an abandoned upload was deleted for the first time. A stalled PUT may land after that, so delete_after moves on by a day and the key is deleted once more.';
-COMMENT ON COLUMN tablo_files.claimed_by IS 'The job whose cleanup is deleting the object.';
-COMMENT ON COLUMN tablo_files.claimed_until IS 'Other cleanups leave it alone until then.';
+    'When the object of an abandoned upload was first deleted. A stalled PUT may complete after that, so delete_after moves by a day and the key is deleted again.';
+COMMENT ON COLUMN tablo_files.claimed_by IS 'The cleanup job that is deleting the object.';
+COMMENT ON COLUMN tablo_files.claimed_until IS 'Other cleanups skip the file until then.';
 
--- Serving by name; a tablo carries one file a name, and also comes back with one.
+-- For serving by name. A tablo has one file per name, even after it is restored.
 CREATE UNIQUE INDEX tablo_files_by_name ON tablo_files (tablo_id, name)
     WHERE state = 'ready' AND orphan_cause IS DISTINCT FROM 'superseded';
--- What the cleanup reads: none of these indexes holds a file that is carried.
+-- For the cleanup. These indexes contain no file that is served.
 CREATE INDEX tablo_files_orphaned ON tablo_files (delete_after, id) WHERE state = 'ready' AND orphaned_at IS NOT NULL;
 CREATE INDEX tablo_files_deleting ON tablo_files (id) WHERE state = 'deleting';
 CREATE INDEX tablo_files_pending ON tablo_files (created_at, id) WHERE state = 'pending';
@@ -64,7 +64,7 @@ CREATE TABLE orphan_cleanup (
 INSERT INTO orphan_cleanup DEFAULT VALUES;
 COMMENT ON TABLE orphan_cleanup IS 'One row.';
 COMMENT ON COLUMN orphan_cleanup.generation IS
-    'Raised when a cleanup begins, and part of the unique key of requested cleanups: who makes an orphan never takes a cleanup that has begun for one that will see it.';
+    'Incremented when a cleanup begins. Part of the unique key of a requested cleanup, so that the request for a new orphan never matches a cleanup that has already begun.';
 
 CREATE TABLE idempotency_keys (
     key          text        PRIMARY KEY,
@@ -75,5 +75,5 @@ CREATE TABLE idempotency_keys (
     CONSTRAINT key_length CHECK (octet_length(key) BETWEEN 1 AND 255)
 );
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
-COMMENT ON TABLE idempotency_keys IS 'Answers to POST /jobs by their Idempotency-Key, kept for 24 h.';
-COMMENT ON COLUMN idempotency_keys.request_hash IS 'The same key with another request is refused.';
+COMMENT ON TABLE idempotency_keys IS 'Responses to POST /jobs by Idempotency-Key, kept for 24 h.';
+COMMENT ON COLUMN idempotency_keys.request_hash IS 'Hash of the request. The same key with another request is rejected.';

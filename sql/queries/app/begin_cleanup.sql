@@ -1,2 +1,2 @@
--- Waits for all who hold the generation; their orphans are then to be seen.
-UPDATE orphan_cleanup SET generation = generation + 1
+-- Waits for all transactions that have locked the generation, so that their orphans are visible.
+UPDATE public.orphan_cleanup SET generation = generation + 1

@@ -1,3 +1,3 @@
--- The row that stands for an object before there is one. No row where there is no tablo.
-INSERT INTO tablo_files (id, tablo_id, name, s3_key, size)
-SELECT $1, id, $3, $4, $5 FROM tablos WHERE id = $2
+-- Inserts the row before the object exists. Inserts nothing if the tablo does not exist.
+INSERT INTO public.tablo_files (id, tablo_id, name, s3_key, size)
+SELECT $1, id, $3, $4, $5 FROM public.tablos WHERE id = $2

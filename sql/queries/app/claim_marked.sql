@@ -1,9 +1,9 @@
--- Marked files for job $1 to delete, from after id $2, at most $3. What another cleanup has claimed
--- is left to it; what this job's own earlier attempt had claimed is taken again at once.
-UPDATE tablo_files AS f
+-- Claims at most $3 files marked for deletion, after id $2, for job $1. Skips files that another cleanup has claimed.
+-- Includes files that an earlier attempt of this job has claimed.
+UPDATE public.tablo_files AS f
 SET claimed_by = $1, claimed_until = now() + interval '3 minutes'
 FROM (
-    SELECT id FROM tablo_files
+    SELECT id FROM public.tablo_files
     WHERE state = 'deleting' AND id > $2 AND delete_after <= now()
       AND (claimed_until IS NULL OR claimed_until <= now() OR claimed_by = $1)
     ORDER BY id

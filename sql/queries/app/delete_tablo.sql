@@ -1,1 +1,1 @@
-DELETE FROM tablos WHERE id = $1
+DELETE FROM public.tablos WHERE id = $1

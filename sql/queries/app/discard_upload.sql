@@ -1,4 +1,4 @@
--- The object is there, but its tablo is not any more.
-UPDATE tablo_files
+-- For an upload whose object exists but whose tablo no longer does.
+UPDATE public.tablo_files
 SET state = 'ready', orphan_cause = 'superseded', orphaned_at = now(), delete_after = now()
 WHERE id = $1 AND state = 'pending'

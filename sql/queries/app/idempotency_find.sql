@@ -1,3 +1,3 @@
--- What the key $1 was used for: whether by the same request ($2), and the answer.
-SELECT request_hash = sha256($2) AS same_request, job_id, response #>> '{}' AS response
-FROM idempotency_keys WHERE key = $1
+-- Returns the recorded response of key $1, and whether it was for the same request ($2).
+SELECT request_hash = sha256(convert_to($2::text::jsonb::text, 'UTF8')) AS same_request, job_id, response #>> '{}' AS response
+FROM public.idempotency_keys WHERE key = $1

@@ -1,3 +1,3 @@
--- Keeps the answer $3 of the key $1. It is kept as one JSON text, because jsonb would change the
--- order of its fields, and a repeated request gets the same bytes.
-UPDATE idempotency_keys SET job_id = $2, response = to_jsonb($3::text) WHERE key = $1
+-- Stores the response $3 of key $1 as JSON text: jsonb would reorder the fields, and a repeated request must get the
+-- same bytes.
+UPDATE public.idempotency_keys SET job_id = $2, response = to_jsonb($3::text) WHERE key = $1

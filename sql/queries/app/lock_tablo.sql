@@ -1,2 +1,2 @@
--- Until the transaction ends, the tablo is not deleted and no other upload to it is completed.
-SELECT 1 FROM tablos WHERE id = $1 FOR NO KEY UPDATE
+-- Until the transaction ends, prevents deletion of the tablo and completion of other uploads to it.
+SELECT 1 FROM public.tablos WHERE id = $1 FOR NO KEY UPDATE

@@ -1,8 +1,8 @@
--- The objects of these files could not be deleted: whoever comes next may try.
-UPDATE tablo_files AS f
+-- Releases files whose objects could not be deleted, so that another cleanup can retry.
+UPDATE public.tablo_files AS f
 SET claimed_by = NULL, claimed_until = NULL
 FROM (
-    SELECT id FROM tablo_files WHERE id = ANY ($1) AND state = 'deleting' AND claimed_by = $2
+    SELECT id FROM public.tablo_files WHERE id = ANY ($1) AND state = 'deleting' AND claimed_by = $2
     ORDER BY id
     FOR UPDATE
 ) AS ours

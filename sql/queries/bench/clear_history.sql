@@ -1,2 +1,2 @@
--- Leaves the unfinished jobs, such as those scheduled for later.
+-- Keeps unfinished jobs, such as those scheduled for later.
 TRUNCATE postrider.job_history

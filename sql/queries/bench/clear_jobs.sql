@@ -1,5 +1,5 @@
--- Each round begins on empty tables and indexes. Only where there is something: the history has many
--- partitions, and to truncate an empty one takes as long as a full one.
+-- Empties the tables and indexes before each round. Truncates only partitions with rows: there are many, and truncating
+-- an empty one takes as long as a full one.
 DO $$
 DECLARE
     filled regclass;

@@ -1,5 +1,5 @@
--- Scratch databases whose run has died: marked as ours, ours to drop, and the lock whose key is in the
--- name is held by nobody. pg_locks shows the locks of all databases.
+-- Scratch databases of dead runs: marked as ours, owned by our role, and the lock with the key from the name is free.
+-- pg_locks shows the locks of all databases.
 SELECT d.datname::text
 FROM pg_database AS d
 JOIN pg_shdescription AS mark ON mark.objoid = d.oid AND mark.classoid = 'pg_database'::regclass

@@ -1,5 +1,5 @@
--- What became of the jobs: how many ended, how many of them are different jobs, how many completed, and
--- by the database's clock how long it took from the first claim, and from the first insert.
+-- Finished jobs: rows, distinct ids, completed jobs and, by the database's clock, the time from the first claim and
+-- from the first insert to the last finish.
 SELECT count(*) AS ends,
        count(DISTINCT id) AS distinct_ids,
        count(*) FILTER (WHERE state = 'completed') AS completed,

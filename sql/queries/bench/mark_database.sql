@@ -1,1 +1,1 @@
-COMMENT ON DATABASE {name} IS 'Scratch database of a run of `worker bench`, which drops it. After a run that was killed, the next one does.'
+COMMENT ON DATABASE {name} IS 'Scratch database of a run of `worker bench`, which drops it. If that run was killed, the next run drops it.'

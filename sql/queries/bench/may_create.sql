@@ -1,2 +1,2 @@
--- Who we are, and whether we may make a database.
+-- Returns the role, and whether it may create a database.
 SELECT current_user::text, rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user

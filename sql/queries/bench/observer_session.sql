@@ -1,4 +1,4 @@
--- Settings of the connection that looks on: it must find what it looks for through an index, however
--- stale the statistics are, so that looking costs next to nothing.
+-- Settings of the observing connection. It must use an index even with stale statistics, so that observing costs next
+-- to nothing.
 SET enable_seqscan = off;
 SET jit = off;

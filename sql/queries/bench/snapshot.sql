@@ -1,2 +1,2 @@
--- Takes a snapshot, which holds back the removal of dead rows for as long as its transaction lives.
+-- Takes a snapshot, which prevents the removal of dead rows while its transaction is open.
 SELECT count(*) FROM postrider.worker

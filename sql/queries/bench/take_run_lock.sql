@@ -1,2 +1,2 @@
--- By this lock, held until the session ends, others know that the run lives.
+-- Held until the session ends. Marks the run as alive.
 SELECT pg_try_advisory_lock($1)

@@ -1,2 +1,2 @@
--- In bytes since the beginning. Of the whole server: others that write at the same time are counted too.
+-- WAL position of the whole server in bytes since its beginning, including other sessions.
 SELECT pg_wal_lsn_diff(pg_current_wal_insert_lsn(), '0/0')::bigint

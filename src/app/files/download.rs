@@ -1,25 +1,28 @@
 //! Reading a file.
 
+use std::ops::RangeInclusive;
+
 use uuid::Uuid;
 
 use super::{FileRecord, ObjectStream, check_name};
-use crate::Database;
+use crate::app::AppError;
 use crate::app::object_store::ObjectStore;
 use crate::app::store::{self, Patience};
-use crate::app::{AppError, files};
+use crate::postgres::Database;
 
-/// How often to look for a file that is replaced while we look.
-const LOOKS: u32 = 5;
+/// How many times to look the file up if it is replaced during the read.
+const MAX_TRIES: u32 = 5;
 
 /// A file being read.
 pub struct Download {
-    /// Which.
+    /// The file.
     pub record: FileRecord,
-    /// Its bytes, `record.size` of them.
+    /// Its bytes: all `record.size`, or the requested part.
     pub body: ObjectStream,
 }
 
-/// A file by its name; `None` where there is none.
+/// Opens a file by name: all of it, or the part that `part` chooses, which must lie within its size. `None` if the
+/// file does not exist.
 ///
 /// # Errors
 /// [`AppError::Invalid`] for a bad name; [`AppError::ObjectMissing`]; [`AppError::Storage`];
@@ -29,30 +32,36 @@ pub async fn download(
     object_store: &ObjectStore,
     tablo_id: Uuid,
     name: &str,
+    part: impl Fn(&FileRecord) -> Option<RangeInclusive<u64>>,
 ) -> Result<Option<Download>, AppError> {
-    check_name(name)?;
     let mut missing = None;
-    for _ in 0..LOOKS {
+    for _ in 0..MAX_TRIES {
         let Some(record) = find(database, tablo_id, name).await? else { return Ok(None) };
         if missing == Some(record.id) {
             break;
         }
-        match object_store.get(&record.s3_key).await? {
-            Some((length, body)) if length == record.size => return Ok(Some(Download { record, body })),
+        let part = part(&record);
+        let wanted = part.as_ref().map_or(record.size, |part| part.end() - part.start() + 1);
+        match object_store.get(&record.s3_key, part).await? {
+            Some((length, body)) if length == wanted => return Ok(Some(Download { record, body })),
             Some((length, _)) => {
-                let problem = format!("file {} has {length} bytes there, {} were stored", record.id, record.size);
+                let problem = format!("file {} has {length} bytes there, {wanted} were stored", record.id);
                 return Err(AppError::storage("reading an object", problem));
             }
-            // Replaced or deleted since we looked at the row, unless the row says the same again.
+            // The file was replaced or deleted after the row was read, unless the next look-up finds the same row.
             None => missing = Some(record.id),
         }
     }
     Err(missing.map_or(AppError::TabloNotFound(tablo_id), AppError::ObjectMissing))
 }
 
-async fn find(database: &Database, tablo_id: Uuid, name: &str) -> Result<Option<files::FileRecord>, AppError> {
-    let mut client = database.client().await?;
-    let tx = store::begin(&mut client, Patience::Short).await?;
+/// Returns the row of a file by name, without its bytes. `None` if the file does not exist.
+///
+/// # Errors
+/// [`AppError::Invalid`] for a bad name; [`AppError::Queue`].
+pub async fn find(database: &Database, tablo_id: Uuid, name: &str) -> Result<Option<FileRecord>, AppError> {
+    check_name(name)?;
+    let tx = store::begin(database, Patience::Short).await?;
     let file = store::files::find_file(&tx, tablo_id, name).await?;
     tx.commit().await?;
     Ok(file)

@@ -1,9 +1,8 @@
-//! Files of tablos: their bytes in the object store, their names in the database.
+//! Files of tablos: bytes in the object store, names in the database.
 //!
-//! Promises: what is served is whole; a name that is used again goes over to the new file in one
-//! step; no file is ever held in memory; an object's key is made of ids only, so no name can reach
-//! out of its tablo, and it is never used twice. What a crash leaves behind, between row and
-//! object, is found by the [cleanup](super::jobs::orphan_file_cleanup).
+//! Promises: a served file is complete. A reused name switches to the new file atomically. No file is held in memory.
+//! The key of an object consists of ids only, so no name can reach another tablo. No key is used twice. The
+//! [cleanup](super::jobs::orphan_file_cleanup) finds rows and objects that a crash leaves behind.
 
 mod download;
 mod upload;
@@ -14,22 +13,22 @@ use uuid::Uuid;
 
 pub use super::object_store::ObjectStream;
 use super::{AppError, text};
-pub use download::{Download, download};
+pub use download::{Download, download, find};
 pub use upload::upload;
 
-/// The largest file, in bytes: 5 GiB, the most that S3 takes in one request.
+/// The largest file, in bytes: 5 GiB, the limit of S3 for one request.
 pub const MAX_FILE_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 /// The longest name, in bytes of UTF-8.
 pub const MAX_NAME_BYTES: usize = 255;
 
-/// A file that is there to be read.
+/// A file that can be read.
 #[derive(Clone, Debug, Serialize)]
 pub struct FileRecord {
     /// Its id, new for each upload.
     pub id: Uuid,
-    /// The tablo that carries it.
+    /// Its tablo.
     pub tablo_id: Uuid,
-    /// Its name: 1 to 255 bytes, no `/` and no control characters.
+    /// Its name: 1 to 255 bytes, no `/` and no control characters, neither `.` nor `..`.
     pub name: String,
     /// Its size in bytes.
     pub size: u64,
@@ -43,6 +42,9 @@ fn check_name(name: &str) -> Result<(), AppError> {
     if name.contains('/') {
         return Err(AppError::invalid("name", format!("{name:?} holds a /")));
     }
+    if matches!(name, "." | "..") {
+        return Err(AppError::invalid("name", format!("{name:?} stands for a folder: no browser asks for it")));
+    }
     text::check("name", name, MAX_NAME_BYTES)
 }
 
@@ -53,10 +55,10 @@ mod tests {
 
     #[test]
     fn a_name_is_1_to_255_bytes_without_slashes_and_control_characters() {
-        for good in ["a", "ä ö.pdf", "..", &"x".repeat(255)] {
+        for good in ["a", "ä ö.pdf", "...", ".a", &"x".repeat(255)] {
             assert!(check_name(good).is_ok(), "{good:?}");
         }
-        for bad in ["", "a/b", "a\0", "a\nb", "\u{85}", &"x".repeat(256), &"ä".repeat(128)] {
+        for bad in ["", ".", "..", "a/b", "a\0", "a\nb", "\u{85}", &"x".repeat(256), &"ä".repeat(128)] {
             assert!(check_name(bad).is_err(), "{bad:?}");
         }
     }
@@ -64,7 +66,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_name_is_a_part_of_a_path_and_no_more(name in r"[\PC/\\.%\u{0}\u{85}]{0,20}|é{120,130}") {
-            let good = (1..=MAX_NAME_BYTES).contains(&name.len()) && !name.contains(|c: char| c == '/' || c.is_control());
+            let good = (1..=MAX_NAME_BYTES).contains(&name.len()) && ![".", ".."].contains(&name.as_str()) && !name.contains(|c: char| c == '/' || c.is_control());
             prop_assert_eq!(check_name(&name).is_ok(), good);
         }
     }

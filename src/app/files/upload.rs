@@ -1,19 +1,19 @@
 //! Storing a file.
 //!
 //! ```text
-//!  row `pending` ──▶ PUT to a fresh key ──▶ row `ready`, the older file of that name an orphan
+//!  row `pending` ──▶ PUT to a fresh key ──▶ row `ready`, older file of that name becomes an orphan
 //!      │ commit           │ within 15 min         │ commit
 //! ```
 //!
-//! | dies after | what is left | who clears it |
+//! | process dies | what is left | how it is removed |
 //! | --- | --- | --- |
-//! | nothing yet | nothing | |
-//! | the first commit | a row, perhaps an object, perhaps one that is still to land | after an hour the cleanup deletes the key, and a day later once more |
-//! | the PUT | the same, the object whole | the same |
-//! | the second commit | the file; the older one an orphan with its cleanup enqueued | the cleanup |
+//! | before the first commit | nothing | |
+//! | after the first commit | a row; its object may exist or still arrive | the cleanup deletes the key after an hour, and again a day later |
+//! | after the PUT | the same, with the complete object | the same |
+//! | after the second commit | the file; the older file is an orphan, its cleanup is enqueued | the cleanup |
 //!
-//! A failure that the process survives is left to the same sweep: what the store has got, or will
-//! still get, is as uncertain then.
+//! The same cleanup handles an error that the process survives: it is just as uncertain what the store has received
+//! or will still receive.
 
 use std::fmt::Display;
 use std::pin::pin;
@@ -25,18 +25,18 @@ use tokio::time::timeout;
 use uuid::Uuid;
 
 use super::{FileRecord, MAX_FILE_BYTES, check_name};
-use crate::Database;
 use crate::app::AppError;
 use crate::app::jobs::orphan_file_cleanup::request_cleanup;
 use crate::app::object_store::{BodyFeed, ObjectStore, upload_body};
 use crate::app::store::{self, Patience};
+use crate::postgres::Database;
 
-/// Stores a file of `content_length` bytes under this name, which goes over to it from the file
-/// that had it. Reads the body as fast as the store takes it, within 15 minutes in all.
+/// Stores a file of `content_length` bytes under this name. Replaces an older file of that name. Reads the body as
+/// fast as the store accepts it. The whole upload may take 15 minutes.
 ///
 /// # Errors
 /// [`AppError::Invalid`] for a bad name; [`AppError::TooLarge`]; [`AppError::TabloNotFound`], also
-/// where it was deleted meanwhile; [`AppError::LengthMismatch`]; [`AppError::Body`];
+/// if it was deleted meanwhile; [`AppError::LengthMismatch`]; [`AppError::Body`];
 /// [`AppError::UploadTimedOut`]; [`AppError::Storage`]; [`AppError::Queue`].
 pub async fn upload<E>(
     database: &Database,
@@ -79,16 +79,15 @@ async fn begin(
 ) -> Result<(), AppError> {
     // At most 5 GiB.
     let size = i64::try_from(size).unwrap_or(i64::MAX);
-    let mut client = database.client().await?;
-    let tx = store::begin(&mut client, Patience::Short).await?;
+    let tx = store::begin(database, Patience::Short).await?;
     if !store::files::begin_upload(&tx, id, tablo_id, name, key, size).await? {
         return Err(AppError::TabloNotFound(tablo_id));
     }
     Ok(tx.commit().await?)
 }
 
-/// Carries the body over to its sender, and holds it to its length. `false` where the sender ended
-/// before the body, for a reason that it says itself.
+/// Copies the body to the sender and checks its length. Returns `false` if the sender ended before the body. The
+/// sender reports the reason.
 async fn pump<E: Display>(
     body: impl Stream<Item = Result<Bytes, E>>,
     declared: u64,
@@ -120,8 +119,7 @@ async fn finish(
     name: &str,
     key: &str,
 ) -> Result<FileRecord, AppError> {
-    let mut client = database.client().await?;
-    let tx = store::begin(&mut client, Patience::Short).await?;
+    let tx = store::begin(database, Patience::Short).await?;
     if store::tablos::lock_tablo(&tx, tablo_id).await? {
         let replaced = store::files::supersede_file(&tx, tablo_id, name).await?;
         if let Some(record) = store::files::finish_upload(&tx, id).await? {
@@ -136,9 +134,9 @@ async fn finish(
         tx.commit().await?;
         return Err(AppError::TabloNotFound(tablo_id));
     }
-    tx.rollback().await?;
-    // We were stopped for so long that a cleanup has taken the upload for abandoned, and perhaps
-    // forgotten it: the object is then ours alone to delete.
+    tx.roll_back().await?;
+    // This process was suspended so long that a cleanup marked the upload as abandoned, and perhaps deleted its row.
+    // Then nothing else refers to the object, so we delete it.
     object_store.delete(&[key.to_owned()]).await?;
     Err(AppError::UploadTimedOut(object_store.upload_limit()))
 }

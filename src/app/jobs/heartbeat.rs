@@ -1,11 +1,12 @@
-//! `heartbeat`: shows in the log that jobs are being run.
+//! `heartbeat`: shows in the log that jobs run.
 
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::{Context, Job, JobError};
+use crate::job::Job;
+use crate::worker::{Context, JobError};
 
-/// The payload: nothing.
+/// The args: empty.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Heartbeat {}

@@ -1,7 +1,6 @@
-//! The jobs in the box.
+//! The built-in jobs.
 //!
-//! An unknown field in their arguments is an error, so that a misspelt one is not silently the
-//! default.
+//! An unknown field in their args is an error, so that a misspelt field does not silently get its default.
 
 pub mod heartbeat;
 pub mod orphan_file_cleanup;

@@ -1,29 +1,29 @@
-//! `probe`: sleeps, then fails, panics or succeeds as it is told. For smoke tests and drills.
+//! `probe`: sleeps, then fails, panics or succeeds, depending on its args. For smoke tests and drills.
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::{Context, Job, JobError};
+use crate::job::Job;
+use crate::worker::{Context, JobError};
 
-/// What the probe is to do.
+/// What the probe does.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Probe {
     /// How long to sleep first, in ms. Default: 0.
     pub sleep_ms: u64,
-    /// Fail with this message; without [`Probe::fail_times`], in every attempt.
+    /// Fail with this message. Without [`Probe::fail_times`], every attempt fails.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail: Option<String>,
-    /// Fail in the first so many attempts only. Without [`Probe::fail`] the message is
-    /// "probe failed".
+    /// Fail only the first attempts, this many. Without [`Probe::fail`] the message is "probe failed".
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fail_times: Option<u32>,
-    /// Panic with this message, unless it has failed already.
+    /// Panic with this message, unless the attempt fails first.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub panic: Option<String>,
-    /// Sleep on when the attempt is cancelled. Default: no.
+    /// Continue to sleep when the attempt is cancelled. Default: no.
     pub hold: bool,
 }
 
@@ -32,7 +32,7 @@ impl Job for Probe {
 }
 
 impl Probe {
-    /// The message that this attempt fails with, if it does.
+    /// Returns the error message of this attempt if it fails.
     fn failure(&self, attempt: u32) -> Option<&str> {
         let fails = match self.fail_times {
             Some(times) => attempt <= times,

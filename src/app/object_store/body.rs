@@ -1,4 +1,4 @@
-//! Bytes on their way to and from the object store, a few chunks at a time.
+//! Streams of bytes to and from the object store, a few chunks at a time.
 
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,27 +17,27 @@ use crate::app::AppError;
 /// The bytes of an object, in chunks.
 pub type ObjectStream = BoxStream<'static, Result<Bytes, AppError>>;
 
-/// How many chunks may wait between the reader of an upload and its sender.
+/// Chunks buffered between the reader of an upload and its sender.
 const CHUNKS_AHEAD: usize = 4;
 
-/// Where the chunks of an upload are put in.
+/// The input of an upload.
 pub(crate) type BodyFeed = mpsc::Sender<Bytes>;
 
-/// The body of an upload of `length` bytes, and where to feed it. Dropping the feed early breaks
-/// the upload off: the store sees fewer bytes than were announced.
+/// Returns the input and the body of an upload of `length` bytes. Dropping the input early aborts the upload: the
+/// store receives fewer bytes than announced.
 pub(crate) fn upload_body(length: u64) -> (BodyFeed, SdkBody) {
     let (feed, chunks) = mpsc::channel(CHUNKS_AHEAD);
     (feed, SdkBody::from_body_1_x(FedBody { chunks, remaining: length }))
 }
 
-/// A body of known length whose chunks come from elsewhere, so that the source need not be `Sync`
-/// and its errors stay with the reader.
+/// A body of known length that receives its chunks through a channel, so that the source need not be `Sync` and the
+/// reader handles its errors.
 struct FedBody {
     chunks: mpsc::Receiver<Bytes>,
     remaining: u64,
 }
 
-/// The feed was dropped before the announced length was reached.
+/// The input was dropped before the announced length was reached.
 #[derive(Debug, thiserror::Error)]
 #[error("the upload broke off {0} bytes before its end")]
 struct BrokenOff(u64);
@@ -68,7 +68,7 @@ impl Body for FedBody {
     }
 }
 
-/// The bytes of an answer; ends in an error where none come for `idle`.
+/// The bytes of a response. Ends with an error if no bytes arrive for `idle`.
 pub(super) fn object_stream(body: ByteStream, idle: Duration) -> ObjectStream {
     let chunks: Pin<Box<dyn Stream<Item = _> + Send>> =
         Box::pin(stream::try_unfold(body, move |mut body| async move {

@@ -1,27 +1,28 @@
-//! The settings of the object store, as the environment gives them.
+//! The settings of the object store, from the environment.
 
 use std::fmt;
 use std::time::Duration;
 
 use crate::app::AppError;
+use crate::program::environment::{boolish, variable};
 
-/// Where the object store is and how to sign in.
+/// The address of the object store and its credentials.
 ///
-/// Its `Debug` form leaves the keys out.
+/// `Debug` omits the keys.
 #[derive(Clone)]
 pub struct ObjectStoreConfig {
-    /// `http://…` or `https://…`. Without one, AWS itself.
+    /// `http://…` or `https://…`. Default: AWS.
     pub endpoint: Option<String>,
-    /// The bucket. Without one, every use of the store is an error that says so.
+    /// The bucket. Without it, every operation returns an error that names the variable.
     pub bucket: Option<String>,
     /// The region. Default: `us-east-1`.
     pub region: String,
-    /// The access key. Without keys, the AWS default chain finds them.
+    /// The access key. Without keys, the AWS default credential chain applies.
     pub access_key: Option<String>,
-    /// The secret that goes with the access key.
+    /// The secret of the access key.
     pub secret_key: Option<String>,
-    /// Whether the bucket stands in the path (`http://host/bucket/key`) and not in the host name,
-    /// as most stores other than AWS want it. Default: no.
+    /// Puts the bucket in the path (`http://host/bucket/key`) instead of the host name. Most stores other than AWS
+    /// need this. Default: no.
     pub use_path_style: bool,
 }
 
@@ -50,43 +51,41 @@ impl fmt::Debug for ObjectStoreConfig {
 }
 
 impl ObjectStoreConfig {
-    /// From `S3_ENDPOINT`, `S3_BUCKET`, `S3_REGION`, `S3_ACCESS_KEY`, `S3_SECRET_KEY` and
+    /// Reads `S3_ENDPOINT`, `S3_BUCKET`, `S3_REGION`, `S3_ACCESS_KEY`, `S3_SECRET_KEY` and
     /// `S3_USE_PATH_STYLE`. An empty variable counts as absent.
     ///
     /// # Errors
-    /// [`AppError::Config`], naming the variable; it never repeats a key.
+    /// [`AppError::Config`], which names the variable and never contains a key.
     pub fn from_env() -> Result<Self, AppError> {
-        Self::from_variables(|name| match std::env::var(name) {
-            Ok(value) => Ok(Some(value)),
-            Err(std::env::VarError::NotPresent) => Ok(None),
-            Err(std::env::VarError::NotUnicode(_)) => Err(AppError::Config(format!("{name} is not UTF-8"))),
-        })
+        Self::from_variables(|name| variable(name).map_err(|error| AppError::Config(error.to_string())))
     }
 
     fn from_variables(variable: impl Fn(&str) -> Result<Option<String>, AppError>) -> Result<Self, AppError> {
-        let given = |name: &str| Ok::<_, AppError>(variable(name)?.filter(|value| !value.is_empty()));
         let defaults = Self::default();
         let config = Self {
-            endpoint: given("S3_ENDPOINT")?,
-            bucket: given("S3_BUCKET")?,
-            region: given("S3_REGION")?.unwrap_or(defaults.region),
-            access_key: given("S3_ACCESS_KEY")?,
-            secret_key: given("S3_SECRET_KEY")?,
-            use_path_style: match given("S3_USE_PATH_STYLE")?.as_deref() {
+            endpoint: variable("S3_ENDPOINT")?,
+            bucket: variable("S3_BUCKET")?,
+            region: variable("S3_REGION")?.unwrap_or(defaults.region),
+            access_key: variable("S3_ACCESS_KEY")?,
+            secret_key: variable("S3_SECRET_KEY")?,
+            use_path_style: match variable("S3_USE_PATH_STYLE")? {
                 None => defaults.use_path_style,
-                Some("true" | "1") => true,
-                Some("false" | "0") => false,
-                Some(other) => {
-                    return Err(AppError::Config(format!("S3_USE_PATH_STYLE is {other:?}, not true or false")));
-                }
+                Some(value) => boolish(&value)
+                    .ok_or_else(|| AppError::Config(format!("S3_USE_PATH_STYLE is {value:?}, not true or false")))?,
             },
         };
-        if let Some(endpoint) = &config.endpoint
-            && !(endpoint.starts_with("http://") || endpoint.starts_with("https://"))
-        {
-            return Err(AppError::Config(format!(
-                "S3_ENDPOINT is {endpoint:?}, which does not begin with http:// or https://"
-            )));
+        if let Some(endpoint) = &config.endpoint {
+            check_endpoint(endpoint)?;
+        }
+        let is_name = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+        if !is_name(&config.region) {
+            return Err(AppError::Config(format!("S3_REGION is {:?}, which is no region's name", config.region)));
+        }
+        for (name, key) in [("S3_ACCESS_KEY", &config.access_key), ("S3_SECRET_KEY", &config.secret_key)] {
+            // A key is sent in a header.
+            if key.as_ref().is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
+                return Err(AppError::Config(format!("{name} holds a character that no key has (a line break?)")));
+            }
         }
         match (&config.access_key, &config.secret_key) {
             (Some(_), None) => Err(AppError::Config("S3_ACCESS_KEY is set and S3_SECRET_KEY is not".to_owned())),
@@ -96,27 +95,48 @@ impl ObjectStoreConfig {
     }
 }
 
-/// How long to wait for the object store. No wait is without a limit.
+fn check_endpoint(endpoint: &str) -> Result<(), AppError> {
+    let refused = |problem| Err(AppError::Config(format!("S3_ENDPOINT is {endpoint:?}, which {problem}")));
+    let Some(rest) = endpoint.strip_prefix("http://").or_else(|| endpoint.strip_prefix("https://")) else {
+        return refused("does not begin with http:// or https://");
+    };
+    if rest.contains(['?', '#']) {
+        return refused("has a query or a fragment: name a host, and a path where the store has one");
+    }
+    let authority = rest.split('/').next().unwrap_or_default();
+    if authority.contains('@') {
+        // Not shown, because it may be a password.
+        return Err(AppError::Config(
+            "S3_ENDPOINT has a user: give the keys as S3_ACCESS_KEY and S3_SECRET_KEY".to_owned(),
+        ));
+    }
+    if authority.is_empty() || endpoint.parse::<axum::http::Uri>().is_err() {
+        return refused("is no address of a host");
+    }
+    Ok(())
+}
+
+/// The time limits of the object store. Every wait has one.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// For a connection. Default: 5 s.
     pub connect: Duration,
-    /// For one try of a short operation. Default: 20 s.
+    /// For one attempt of a short operation. Default: 20 s.
     pub attempt: Duration,
-    /// For a short operation with all its tries. Default: 60 s.
+    /// For all attempts of a short operation together. Default: 60 s.
     pub operation: Duration,
-    /// For a whole upload, which is tried once. Default: 15 min. At most that: the sweep of
-    /// uploads that never ended relies on it.
+    /// For a whole upload, which is not retried. Default and maximum: 15 min. The cleanup of abandoned uploads relies
+    /// on the maximum.
     pub upload: Duration,
-    /// For the next bytes of a download. Default: 30 s.
+    /// For the next chunk of a download. Default: 30 s.
     pub idle: Duration,
     /// For the readiness check. Default: 3 s.
     pub check: Duration,
-    /// How often a short operation is tried. Default: 3.
+    /// Attempts of a short operation. Default: 3.
     pub attempts: u32,
 }
 
-/// No upload may take longer.
+/// The maximum duration of an upload.
 pub(crate) const LONGEST_UPLOAD: Duration = Duration::from_mins(15);
 
 impl Default for Limits {
@@ -140,7 +160,8 @@ mod tests {
 
     fn from(variables: &[(&str, &str)]) -> Result<ObjectStoreConfig, AppError> {
         ObjectStoreConfig::from_variables(|name| {
-            Ok(variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned()))
+            let given = variables.iter().find(|(key, _)| *key == name).map(|(_, value)| (*value).to_owned());
+            Ok(given.filter(|value| !value.is_empty()))
         })
     }
 
@@ -153,8 +174,15 @@ mod tests {
     #[test]
     fn a_bad_value_is_named() {
         for (variables, named) in [
-            (&[("S3_USE_PATH_STYLE", "yes")][..], "S3_USE_PATH_STYLE"),
+            (&[("S3_USE_PATH_STYLE", "maybe")][..], "S3_USE_PATH_STYLE"),
             (&[("S3_ENDPOINT", "localhost:9000")], "S3_ENDPOINT"),
+            (&[("S3_ENDPOINT", "http://")], "S3_ENDPOINT"),
+            (&[("S3_ENDPOINT", "http://host/?a=b")], "S3_ENDPOINT"),
+            (&[("S3_ENDPOINT", "http://a b")], "S3_ENDPOINT"),
+            (&[("S3_ENDPOINT", "http://ada:secret@host")], "S3_ACCESS_KEY"),
+            (&[("S3_REGION", "eu west\n1")], "S3_REGION"),
+            (&[("S3_ACCESS_KEY", "a\nb"), ("S3_SECRET_KEY", "c")], "S3_ACCESS_KEY"),
+            (&[("S3_ACCESS_KEY", "a"), ("S3_SECRET_KEY", "\u{e9}")], "S3_SECRET_KEY"),
             (&[("S3_ACCESS_KEY", "a")], "S3_SECRET_KEY"),
             (&[("S3_SECRET_KEY", "a")], "S3_ACCESS_KEY"),
         ] {
@@ -172,7 +200,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_setting_makes_it_panic_and_no_error_tells_a_key(
+        fn no_setting_makes_it_panic_and_no_error_contains_a_key(
             endpoint in r"(https?://)?\PC{0,30}",
             style in "true|false|0|1|\\PC{0,5}",
             secret in "PLANTED[!-~]{0,20}",
@@ -185,14 +213,14 @@ mod tests {
                 ("S3_ACCESS_KEY", access_key),
                 ("S3_SECRET_KEY", &secret),
             ]);
-            let said = match read {
+            let message = match read {
                 Ok(config) => {
                     prop_assert_eq!(config.secret_key.as_deref(), Some(secret.as_str()));
                     format!("{config:?}")
                 }
                 Err(error) => format!("{error} {error:?}"),
             };
-            prop_assert!(!said.contains("PLANTED"), "{}", said);
+            prop_assert!(!message.contains("PLANTED"), "{}", message);
         }
     }
 }

@@ -1,14 +1,17 @@
-//! Objects in S3, or in a store that speaks its protocol.
+//! Objects in S3 or a store that is compatible with it.
 //!
-//! Promises: nothing is contacted before the first use; every operation and every wait has a
-//! limit; no object is ever held in memory whole; keys never appear in an error, a log line or a
-//! `Debug` form. Knows nothing of tablos or of the database.
+//! Promises: it does not connect before the first use. Every operation and wait has a time limit. No object is held
+//! in memory as a whole. Access keys never appear in errors, logs or `Debug` output. It does not depend on tablos or
+//! the database.
 
 mod body;
 mod config;
+mod delete;
 
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use aws_sdk_s3::Client;
@@ -16,11 +19,11 @@ use aws_sdk_s3::config::retry::RetryConfig;
 use aws_sdk_s3::config::timeout::TimeoutConfig;
 use aws_sdk_s3::config::{
     BehaviorVersion, Config, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+    StalledStreamProtectionConfig,
 };
 use aws_sdk_s3::error::{DisplayErrorContext, ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::get_object::GetObjectError;
 use aws_sdk_s3::primitives::{ByteStream, SdkBody};
-use aws_sdk_s3::types::{Delete, ObjectIdentifier};
 use aws_smithy_http_client::tls;
 use tokio::sync::OnceCell;
 use tokio::time::timeout;
@@ -29,13 +32,12 @@ pub use body::ObjectStream;
 pub(crate) use body::{BodyFeed, upload_body};
 use config::LONGEST_UPLOAD;
 pub use config::{Limits, ObjectStoreConfig};
+pub use delete::MAX_DELETE;
+pub(crate) use delete::NotDeleted;
 
 use crate::app::AppError;
 
-/// The most keys that one `DeleteObjects` takes.
-pub const MAX_DELETE: usize = 1000;
-
-// The SDK's futures take some 10 KiB each: boxed, so that those of our callers do not.
+// The SDK's futures take some 10 KiB each. They are boxed to keep our callers' futures small.
 
 /// An object store. Cheap to clone; clones share the connections.
 #[derive(Clone)]
@@ -47,6 +49,8 @@ struct Inner {
     config: ObjectStoreConfig,
     limits: Limits,
     client: OnceCell<Client>,
+    /// Whether the store cannot delete many objects per request.
+    deletes_singly: AtomicBool,
 }
 
 impl fmt::Debug for ObjectStore {
@@ -55,28 +59,23 @@ impl fmt::Debug for ObjectStore {
     }
 }
 
-/// An object that was not deleted, and why.
-#[derive(Clone, Debug)]
-pub(crate) struct NotDeleted {
-    pub key: String,
-    pub problem: String,
-}
-
 impl ObjectStore {
-    /// A store with these settings. Contacts nothing.
+    /// A store with these settings. Does not connect yet.
     #[must_use]
     pub fn new(config: ObjectStoreConfig) -> Self {
         Self::with_limits(config, Limits::default())
     }
 
-    /// As [`ObjectStore::new`], with other limits than the default ones.
+    /// As [`ObjectStore::new`], with these limits instead of the defaults.
     #[must_use]
     pub fn with_limits(config: ObjectStoreConfig, mut limits: Limits) -> Self {
         limits.upload = limits.upload.min(LONGEST_UPLOAD);
-        Self { inner: Arc::new(Inner { config, limits, client: OnceCell::new() }) }
+        Self {
+            inner: Arc::new(Inner { config, limits, client: OnceCell::new(), deletes_singly: AtomicBool::new(false) }),
+        }
     }
 
-    /// Whether the store answers and the bucket is there, for a readiness check. Takes at most 3 s.
+    /// Checks that the store answers and the bucket exists, for a readiness check. Takes at most 3 s.
     ///
     /// # Errors
     /// [`AppError::Config`], [`AppError::Storage`].
@@ -90,8 +89,7 @@ impl ObjectStore {
         Ok(())
     }
 
-    /// Stores one object, in one try and within [`Limits::upload`]. `body` must give exactly
-    /// `length` bytes.
+    /// Stores one object, without retries and within [`Limits::upload`]. `body` must have exactly `length` bytes.
     pub(crate) async fn put(&self, key: &str, length: u64, body: SdkBody) -> Result<(), AppError> {
         let operation = "storing an object";
         let (client, bucket) = self.open().await?;
@@ -110,18 +108,24 @@ impl ObjectStore {
             .content_length(length)
             .body(ByteStream::new(body))
             .customize()
-            // A stream cannot be read twice: once to sign it, once to send it.
+            // A stream cannot be read twice, to sign it and to send it.
             .disable_payload_signing()
             .config_override(Config::builder().timeout_config(limits).retry_config(RetryConfig::disabled()));
         Box::pin(request.send()).await.map_err(|error| failure(operation, &error))?;
         Ok(())
     }
 
-    /// The length and the bytes of an object; `None` where there is none.
-    pub(crate) async fn get(&self, key: &str) -> Result<Option<(u64, ObjectStream)>, AppError> {
+    /// Returns the length and the bytes of an object or of a part of it. `None` if the object does not exist.
+    pub(crate) async fn get(
+        &self,
+        key: &str,
+        part: Option<RangeInclusive<u64>>,
+    ) -> Result<Option<(u64, ObjectStream)>, AppError> {
         let operation = "reading an object";
         let (client, bucket) = self.open().await?;
-        let answer = match Box::pin(client.get_object().bucket(bucket).key(key).send()).await {
+        let range = part.map(|part| format!("bytes={}-{}", part.start(), part.end()));
+        let request = client.get_object().bucket(bucket).key(key).set_range(range);
+        let answer = match Box::pin(request.send()).await {
             Ok(answer) => answer,
             Err(error) if error.as_service_error().is_some_and(GetObjectError::is_no_such_key) => return Ok(None),
             Err(error) => return Err(failure(operation, &error)),
@@ -133,26 +137,7 @@ impl ObjectStore {
         Ok(Some((length, body::object_stream(answer.body, self.limits().idle))))
     }
 
-    /// Deletes up to [`MAX_DELETE`] objects; a key without an object counts as deleted. Returns
-    /// those that the store did not delete, which may be some or all although it answered.
-    pub(crate) async fn delete(&self, keys: &[String]) -> Result<Vec<NotDeleted>, AppError> {
-        let operation = "deleting objects";
-        if keys.is_empty() {
-            return Ok(Vec::new());
-        }
-        let (client, bucket) = self.open().await?;
-        let objects = keys
-            .iter()
-            .map(|key| ObjectIdentifier::builder().key(key).build())
-            .collect::<Result<Vec<_>, _>>()
-            .and_then(|objects| Delete::builder().set_objects(Some(objects)).quiet(true).build())
-            .map_err(|error| AppError::storage(operation, error.to_string()))?;
-        let request = client.delete_objects().bucket(bucket).delete(objects);
-        let answer = Box::pin(request.send()).await.map_err(|error| failure(operation, &error))?;
-        answer.errors.unwrap_or_default().into_iter().map(not_deleted).collect()
-    }
-
-    /// How long an upload may take in all.
+    /// The time limit of an upload.
     pub(crate) fn upload_limit(&self) -> Duration {
         self.limits().upload
     }
@@ -161,7 +146,7 @@ impl ObjectStore {
         &self.inner.limits
     }
 
-    /// The client, made on first use, and the bucket.
+    /// The client, created on first use, and the bucket.
     async fn open(&self) -> Result<(&Client, &str), AppError> {
         let bucket = self.inner.config.bucket.as_deref().ok_or_else(|| {
             AppError::Config("S3_BUCKET is not set: name the bucket, or start with scripts/dev".to_owned())
@@ -169,13 +154,6 @@ impl ObjectStore {
         let client = self.inner.client.get_or_init(|| Box::pin(connect(&self.inner.config, self.limits()))).await;
         Ok((client, bucket))
     }
-}
-
-fn not_deleted(error: aws_sdk_s3::types::Error) -> Result<NotDeleted, AppError> {
-    // Without a key nobody knows which of the objects is still there.
-    let key = error.key.ok_or_else(|| AppError::storage("deleting objects", "an error names no key"))?;
-    let code = error.code.as_deref().unwrap_or("no code");
-    Ok(NotDeleted { key, problem: format!("{code}: {}", error.message.as_deref().unwrap_or("no message")) })
 }
 
 async fn connect(config: &ObjectStoreConfig, limits: &Limits) -> Client {
@@ -208,11 +186,15 @@ async fn connect(config: &ObjectStoreConfig, limits: &Limits) -> Client {
                 .operation_timeout(limits.operation)
                 .build(),
         )
-        // The newer default sends checksums that many stores other than AWS do not know.
+        // The newer default sends checksums that many stores other than AWS do not support.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
-        .response_checksum_validation(ResponseChecksumValidation::WhenRequired);
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        // The SDK aborts after some seconds without data, and blames the store even if the client pauses. We have our
+        // own limits for both.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(endpoint) = &config.endpoint {
-        builder = builder.endpoint_url(endpoint);
+        // The SDK appends the bucket directly to the path.
+        builder = builder.endpoint_url(format!("{}/", endpoint.trim_end_matches('/')));
     }
     Client::from_conf(builder.build())
 }
@@ -221,7 +203,7 @@ fn too_slow(operation: &'static str, limit: Duration) -> AppError {
     AppError::storage(operation, format!("no answer within {} ms", limit.as_millis()))
 }
 
-/// What the store said, or else the whole chain of what kept it from saying something.
+/// The store's answer, or the chain of causes if it did not answer.
 fn failure<E, R>(operation: &'static str, error: &SdkError<E, R>) -> AppError
 where
     E: std::error::Error + ProvideErrorMetadata + 'static,

@@ -1,19 +1,18 @@
-//! The only place that runs the application's SQL: one function for each file of
-//! `sql/queries/app/`.
+//! The only place that runs the application's SQL: one function per file of `sql/queries/app/`.
 //!
-//! Promises: values travel as typed parameters, never as text of a statement; no named statement
-//! stays on the server, so all of it passes through a transaction pooler; each statement runs in
-//! a transaction that limits its waits. Decides nothing: that is for its callers.
+//! Promises: values are typed parameters, never part of a statement's text. It uses no prepared statements, so it
+//! works through a transaction pooler. Each statement runs in a transaction with time limits. It makes no decisions.
 
 pub(super) mod files;
 pub(super) mod idempotency;
 pub(super) mod orphans;
 pub(super) mod tablos;
 
-use deadpool_postgres::{Object, Transaction};
-use tokio_postgres::types::Type;
+use std::time::Duration;
 
-use crate::Error;
+use crate::error::Error;
+use crate::postgres::Database;
+use crate::postgres::{LimitedTransaction, Limits};
 
 /// The text of a statement in `sql/queries/app/`.
 macro_rules! sql {
@@ -23,23 +22,23 @@ macro_rules! sql {
 }
 use sql;
 
-/// How long a statement of the transaction may run.
+/// The statement timeout.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Patience {
-    /// 30 s: somebody waits for the answer.
+    /// 30 s: for requests, because a client waits.
     Short,
-    /// 5 min: a sweep, which may meet a tablo of very many files.
+    /// 5 min: for the cleanup, because a tablo may have very many files.
     Long,
 }
 
-/// Begins a transaction in which every wait has a limit: [`Patience`] for a statement, 5 s for
-/// a lock.
-pub(super) async fn begin(client: &mut Object, patience: Patience) -> Result<Transaction<'_>, Error> {
-    let statement_timeout = match patience {
-        Patience::Short => "30s",
-        Patience::Long => "5min",
+/// The lock timeout of a statement.
+const LOCK_PATIENCE: Duration = Duration::from_secs(5);
+
+/// Begins a transaction with time limits: [`Patience`] for a statement, 5 s for a lock.
+pub(super) async fn begin(database: &Database, patience: Patience) -> Result<LimitedTransaction, Error> {
+    let statement = match patience {
+        Patience::Short => Duration::from_secs(30),
+        Patience::Long => Duration::from_mins(5),
     };
-    let tx = client.transaction().await?;
-    tx.query_typed(sql!("limit_waits"), &[(&statement_timeout, Type::TEXT)]).await?;
-    Ok(tx)
+    database.begin(Limits { statement, lock: LOCK_PATIENCE }).await
 }

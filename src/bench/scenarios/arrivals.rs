@@ -1,4 +1,4 @@
-//! `arrivals`: jobs that arrive singly over several connections, at 300 and at 2,000 a second.
+//! `arrivals`: jobs that are enqueued singly on several connections, at 300 and at 2,000 per second.
 
 use std::time::Duration;
 
@@ -8,9 +8,9 @@ use crate::bench::error::BenchError;
 use crate::bench::figure::{Figure, Unit};
 use crate::bench::rig::Rig;
 
-/// Jobs a second.
+/// Jobs per second.
 const RATES: [u32; 2] = [300, 2_000];
-/// Enough that a commit of some milliseconds does not hold the arrivals up.
+/// Enough that a commit of some milliseconds does not delay the arrivals.
 const CONNECTIONS: usize = 16;
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {

@@ -1,4 +1,4 @@
-//! `backlog`: whether a very large backlog is worked off as fast as a small one.
+//! `backlog`: whether a very large backlog drains as fast as a small one.
 
 use crate::bench::draining::drain;
 use crate::bench::error::BenchError;

@@ -1,6 +1,6 @@
-//! `connections`: single jobs on 32 connections at once, while every slot of a worker is taken.
+//! `connections`: single jobs enqueued on 32 connections at once, while every slot of a worker is in use.
 //!
-//! What it loses against its baseline is lost by telling workers of jobs: nobody should be told here.
+//! A loss against the baseline is the cost of notifications. Without an idle worker, none should be sent.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,14 +11,15 @@ use crate::bench::jobs::noops;
 use crate::bench::measured_worker::WorkerSetup;
 use crate::bench::rig::Rig;
 use crate::bench::rounds::{Limit, compare};
-use crate::{Error, copy};
+use crate::enqueue::enqueue_copy;
+use crate::error::Error;
 
 const CONNECTIONS: u64 = 32;
-/// Longer than any run: the jobs that take the slots never end.
+/// Longer than any run: the jobs in the slots never end.
 const FOR_EVER: Duration = Duration::from_hours(24);
-/// Enough to take all slots, and whatever a worker takes ahead of them.
+/// Enough for all slots and the prefetch of a worker.
 const FILLING: u64 = 2_000;
-/// How long a worker may take to claim them.
+/// How long to wait until the worker has claimed them.
 const FILL_WITHIN: Duration = Duration::from_millis(500);
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
@@ -38,10 +39,10 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     Ok(rig.clear().await?)
 }
 
-/// Takes the slots.
+/// Fills the slots.
 async fn fill(rig: &Rig<'_>) -> Result<(), BenchError> {
     let mut client = rig.connect().await?;
     let tx = client.transaction().await.map_err(Error::from)?;
-    copy(&tx, noops(FILLING)).await?;
+    enqueue_copy(&tx, noops(FILLING)).await?;
     Ok(tx.commit().await.map_err(Error::from)?)
 }

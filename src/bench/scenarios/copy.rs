@@ -1,4 +1,4 @@
-//! `copy`: very many jobs by one COPY.
+//! `copy`: very many jobs enqueued with one COPY.
 
 use tokio::sync::Mutex;
 
@@ -7,11 +7,12 @@ use crate::bench::jobs::{Noop, bare, noops};
 use crate::bench::rig::Rig;
 use crate::bench::rounds::{Limit, compare, rate};
 use crate::bench::store;
-use crate::{Args, copy};
+use crate::enqueue::enqueue_copy;
+use crate::job::Args;
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     let jobs = rig.plan.jobs(100_000, 30_000);
-    // One COPY each round.
+    // One COPY per round.
     let limit = Limit { jobs, time: rig.plan.enqueueing() };
     let (client, args) = (Mutex::new(rig.connect().await?), Args::of(&Noop {})?);
     let job = bare(&args);
@@ -19,7 +20,7 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
         let mut client = client.lock().await;
         rate(limit, jobs, async || {
             let tx = client.transaction().await?;
-            copy(&tx, noops(jobs)).await?;
+            enqueue_copy(&tx, noops(jobs)).await?;
             Ok(tx.commit().await?)
         })
         .await

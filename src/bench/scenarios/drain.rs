@@ -1,4 +1,4 @@
-//! `drain`: a backlog of jobs that do nothing, worked off by one worker process.
+//! `drain`: one worker process drains a backlog of jobs that do nothing.
 
 use crate::bench::draining::{Drained, drain};
 use crate::bench::error::BenchError;

@@ -1,4 +1,4 @@
-//! `fleet`: whether more worker processes on one queue get less done together.
+//! `fleet`: whether the total throughput falls with more worker processes on one queue.
 
 use crate::bench::draining::drain;
 use crate::bench::error::BenchError;

@@ -1,15 +1,15 @@
-//! `held`: jobs arrive while a transaction elsewhere stays open, so that no dead row can be removed.
+//! `held`: jobs arrive while another session keeps a transaction open, so that no dead row can be removed.
 
 use std::time::Duration;
 
 use tokio_postgres::IsolationLevel;
 
-use crate::Error;
 use crate::bench::arriving::{Arrivals, Arrived, arrive, percentile};
 use crate::bench::error::BenchError;
 use crate::bench::figure::{Figure, Unit};
 use crate::bench::rig::Rig;
 use crate::bench::store;
+use crate::error::Error;
 
 const RATE: u32 = 1_000;
 const CONNECTIONS: usize = 16;
@@ -38,7 +38,7 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Latencies are told by the minute, or in a shorter run by its quarters.
+/// The window of latencies: a minute, or a quarter of a shorter run.
 pub(super) fn window(time: Duration) -> Duration {
     Duration::from_mins(1).min(time / 4).max(Duration::from_millis(1))
 }

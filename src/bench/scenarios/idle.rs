@@ -1,4 +1,4 @@
-//! `idle`: what a worker process costs that has nothing to do.
+//! `idle`: the cost of an idle worker process.
 
 use std::time::{Duration, Instant};
 
@@ -11,13 +11,13 @@ use crate::bench::rounds::per_job;
 use crate::bench::store;
 use crate::bench::worker_process::WorkerProcess;
 
-/// Until all that a worker does at its start is done and counted.
+/// How long to wait until a worker's startup is done and counted.
 const CALM: Duration = Duration::from_secs(2);
-/// As often as a worker renews its lease: each window has one heartbeat in it.
+/// The heartbeat interval of a worker: each window contains one heartbeat.
 const WINDOW: Duration = Duration::from_secs(5);
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
-    // Several, of which the median counts: an autovacuum is counted along.
+    // The median of several windows, because the count includes autovacuum.
     let windows: u64 = if rig.plan.quick { 1 } else { 3 };
     rig.clear().await?;
     let sessions = rig.sessions().await?;
@@ -39,12 +39,12 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// Seconds of one core so far.
+/// Returns the CPU seconds so far.
 fn cpu(workers: &[WorkerProcess]) -> Option<f64> {
     workers.iter().find_map(|worker| worker.usage().map(|usage| usage.cpu))
 }
 
-/// Each query of a worker is a transaction of its own.
+/// Returns the transactions so far. Each query of a worker is a separate transaction.
 async fn counted(rig: &Rig<'_>) -> Result<i64, BenchError> {
     let (admin, database) = rig.outside();
     Ok(store::server::transactions(admin, database).await?)

@@ -1,11 +1,13 @@
-//! `many`: batches of 1,000 jobs by `enqueue_many`, each one statement.
+//! `many`: batches of 1,000 jobs enqueued with `enqueue_many`, one statement each.
 
 use crate::bench::error::BenchError;
 use crate::bench::jobs::{Noop, bare, noops};
 use crate::bench::rig::Rig;
 use crate::bench::rounds::{Limit, compare, rate};
 use crate::bench::store;
-use crate::{Args, NewJob, enqueue_many};
+use crate::enqueue::enqueue_many;
+use crate::job::Args;
+use crate::job::NewJob;
 
 const BATCH: usize = 1_000;
 

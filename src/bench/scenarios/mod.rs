@@ -1,4 +1,4 @@
-//! What can be measured: one module for each scenario.
+//! The scenarios, one module each.
 
 mod arrivals;
 mod backlog;
@@ -20,7 +20,7 @@ use super::error::BenchError;
 use super::plan::Scenario;
 use super::rig::Rig;
 
-/// Measures one scenario; the rig hears of its figures.
+/// Measures one scenario. The rig receives its figures.
 pub(super) async fn measure(rig: &mut Rig<'_>, scenario: Scenario) -> Result<(), BenchError> {
     rig.scenario = scenario;
     rig.advance(0, 1);

@@ -1,5 +1,5 @@
-//! `pickup`: one job now and then on an idle system; from the acknowledged commit in one process to
-//! the first line of the handler in another.
+//! `pickup`: single jobs on an idle system. Measures from the acknowledged commit in one process to the first line of
+//! the handler in another.
 
 use hdrhistogram::Histogram;
 
@@ -7,7 +7,7 @@ use crate::bench::arriving::{Arrivals, Arrived, arrive, percentiles};
 use crate::bench::error::BenchError;
 use crate::bench::rig::Rig;
 
-/// One every 15 to 25 ms.
+/// One job every 15 to 25 ms.
 const RATE: f64 = 50.0;
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
@@ -19,11 +19,11 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     Ok(())
 }
 
-/// All windows together.
+/// Merges all windows.
 pub(super) fn whole(windows: &[Histogram<u64>]) -> Result<Histogram<u64>, BenchError> {
     let mut all = Histogram::new(3)?;
     for window in windows {
-        // Grows as it needs to, so that everything fits.
+        // Cannot fail: the histogram resizes itself.
         let _ = all.add(window);
     }
     Ok(all)

@@ -1,5 +1,5 @@
-//! `scheduled`: whether very many jobs that are scheduled for later, at a higher priority of the same
-//! queue, slow down those that are due.
+//! `scheduled`: whether very many jobs that are scheduled for later at a higher priority slow down the due jobs of the
+//! same queue.
 
 use std::time::Duration;
 
@@ -9,10 +9,12 @@ use crate::bench::figure::{Figure, Unit};
 use crate::bench::jobs::noops;
 use crate::bench::rig::Rig;
 use crate::bench::store;
-use crate::{Error, Priority, copy};
+use crate::enqueue::enqueue_copy;
+use crate::error::Error;
+use crate::job::Priority;
 
 const WEEK: Duration = Duration::from_hours(7 * 24);
-/// Jobs that are due.
+/// Due jobs.
 const DUE: u64 = 200_000;
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
@@ -39,6 +41,6 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
 async fn schedule(rig: &Rig<'_>, jobs: u64) -> Result<(), BenchError> {
     let mut client = rig.connect().await?;
     let tx = client.transaction().await.map_err(Error::from)?;
-    copy(&tx, noops(jobs).map(|job| job?.priority(Priority::Urgent).run_in(WEEK))).await?;
+    enqueue_copy(&tx, noops(jobs).map(|job| job?.priority(Priority::Urgent).run_in(WEEK))).await?;
     Ok(tx.commit().await.map_err(Error::from)?)
 }

@@ -1,4 +1,4 @@
-//! `single`: one job at a time on one connection, each committed alone.
+//! `single`: one job at a time on one connection, each in its own transaction.
 
 use std::sync::Arc;
 

@@ -1,4 +1,4 @@
-//! `slots`: jobs that take 50 ms on 500 slots, against the 10,000 a second that these could do.
+//! `slots`: jobs of 50 ms on 500 slots, compared with the possible 10,000 per second.
 
 use std::time::Duration;
 

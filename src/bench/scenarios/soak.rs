@@ -1,4 +1,4 @@
-//! `soak`: a steady rate for a long time. Latencies and sizes must come to rest.
+//! `soak`: a steady rate for a long time. Latencies and sizes must stabilise.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,7 +18,7 @@ const RATE: u32 = 5_000;
 const CONNECTIONS: usize = 32;
 const USUAL: Duration = Duration::from_mins(30);
 
-/// Bytes of the hot table and of its indexes, at the end of each window.
+/// Bytes of the hot table and its indexes at the end of each window.
 type Sizes = Arc<Mutex<Vec<(i64, i64)>>>;
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
@@ -54,7 +54,7 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
 async fn sample(client: Client, window: Duration, sizes: Sizes) {
     loop {
         tokio::time::sleep(window).await;
-        // Where the database is gone, the arrivals tell.
+        // If the database is gone, the arrivals return the error.
         let Ok(size) = store::server::sizes(&client).await else { return };
         sizes.lock().unwrap_or_else(PoisonError::into_inner).push(size);
     }

@@ -1,5 +1,4 @@
-//! `steady`: a bulk producer and a worker process at the same time, from the first insert to the last
-//! finish.
+//! `steady`: a bulk producer and a worker process at the same time. Measures from the first insert to the last finish.
 
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
@@ -9,9 +8,10 @@ use crate::bench::figure::{Figure, Unit};
 use crate::bench::jobs::noops;
 use crate::bench::rig::Rig;
 use crate::bench::rounds::per_second;
-use crate::{Error, copy};
+use crate::enqueue::enqueue_copy;
+use crate::error::Error;
 
-/// Jobs of one transaction of the producer.
+/// Jobs per transaction of the producer.
 const BATCH: u64 = 5_000;
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
@@ -36,7 +36,7 @@ async fn produce(mut client: Client, jobs: u64) -> Result<(), Error> {
     while left > 0 {
         let batch = left.min(BATCH);
         let tx = client.transaction().await?;
-        copy(&tx, noops(batch)).await?;
+        enqueue_copy(&tx, noops(batch)).await?;
         tx.commit().await?;
         left -= batch;
     }

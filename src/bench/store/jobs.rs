@@ -1,4 +1,4 @@
-//! Jobs: added barely, looked at, removed.
+//! Statements that insert, count and remove jobs.
 
 use std::pin::pin;
 
@@ -8,9 +8,10 @@ use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient};
 
 use super::sql;
-use crate::{Args, Error, JobId};
+use crate::error::Error;
+use crate::job::{Args, JobId};
 
-/// What the rows hold that are added without the queue's own functions.
+/// The contents of rows that are inserted without the queue's functions.
 pub(in crate::bench) struct BareJob<'j> {
     pub kind: &'j str,
     pub args: &'j Args,
@@ -19,7 +20,7 @@ pub(in crate::bench) struct BareJob<'j> {
     pub max_attempts: i32,
 }
 
-/// What became of the jobs, by the history.
+/// The summary of the jobs in the history.
 pub(in crate::bench) struct Finished {
     pub ends: i64,
     pub distinct_ids: i64,
@@ -34,7 +35,7 @@ pub(in crate::bench) async fn set_observer_session(client: &Client) -> Result<()
     Ok(client.batch_execute(sql!("observer_session")).await?)
 }
 
-/// Adds one row.
+/// Inserts one row.
 pub(in crate::bench) async fn insert_job(client: &Client, job: &BareJob<'_>) -> Result<JobId, Error> {
     let row = client
         .query_typed_one(
@@ -51,7 +52,7 @@ pub(in crate::bench) async fn insert_job(client: &Client, job: &BareJob<'_>) -> 
     Ok(row.try_get(0)?)
 }
 
-/// Adds so many rows in one statement.
+/// Inserts `count` rows in one statement.
 pub(in crate::bench) async fn insert_jobs(client: &Client, job: &BareJob<'_>, count: usize) -> Result<(), Error> {
     client
         .query_typed(
@@ -68,7 +69,7 @@ pub(in crate::bench) async fn insert_jobs(client: &Client, job: &BareJob<'_>, co
     Ok(())
 }
 
-/// Adds so many rows by COPY.
+/// Inserts `count` rows with COPY.
 pub(in crate::bench) async fn copy_jobs(client: &Client, job: &BareJob<'_>, count: u64) -> Result<(), Error> {
     let types = [Type::TEXT, Type::JSONB, Type::TEXT, Type::INT2, Type::TIMESTAMPTZ, Type::INT4];
     let sink = client.copy_in(sql!("copy_jobs")).await?;
@@ -86,7 +87,7 @@ pub(in crate::bench) async fn clear_jobs(client: &Client) -> Result<(), Error> {
     Ok(client.batch_execute(sql!("clear_jobs")).await?)
 }
 
-/// Removes the finished ones.
+/// Removes the finished jobs.
 pub(in crate::bench) async fn clear_history(client: &Client) -> Result<(), Error> {
     Ok(client.batch_execute(sql!("clear_history")).await?)
 }
@@ -106,7 +107,7 @@ pub(in crate::bench) async fn finished(client: &Client) -> Result<Finished, Erro
     })
 }
 
-/// How many of the worker processes hear of new jobs.
+/// Returns how many of the worker processes receive notifications.
 pub(in crate::bench) async fn workers_listening(client: &Client, pids: &[i32]) -> Result<i64, Error> {
     Ok(client.query_typed_one(sql!("workers_listening"), &[(&pids, Type::INT4_ARRAY)]).await?.try_get(0)?)
 }

@@ -1,8 +1,7 @@
-//! The only place that runs the SQL of the bench: one function for each file of
-//! `sql/queries/bench/`.
+//! The only place that runs the SQL of the bench: one function per file of `sql/queries/bench/`.
 //!
-//! Promises: values travel as typed parameters; the only text put into a statement is the name of a
-//! scratch database, which is checked to be one. Decides nothing: that is for its callers.
+//! Promises: values are typed parameters. The only text inserted into a statement is the validated name of a scratch
+//! database. It makes no decisions.
 
 pub(super) mod jobs;
 pub(super) mod scratch;

@@ -1,20 +1,20 @@
-//! Making and dropping scratch databases.
+//! Statements that create and drop scratch databases.
 
 use tokio_postgres::Client;
 use tokio_postgres::types::Type;
 
 use super::sql;
-use crate::Error;
+use crate::error::Error;
 
-/// The name of a scratch database, safe as text of a statement: `postrider_bench_` and the key of its
-/// run's lock in 16 hexadecimal digits.
+/// The name of a scratch database, safe as text of a statement: `postrider_bench_` and the key of its run's lock in 16
+/// hexadecimal digits.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::bench) struct ScratchName(String);
 
 impl ScratchName {
     const PREFIX: &str = "postrider_bench_";
 
-    /// The name that goes with the lock.
+    /// The name for a lock.
     pub fn of(lock: i64) -> Self {
         Self(format!("{}{:016x}", Self::PREFIX, lock.cast_unsigned()))
     }
@@ -29,7 +29,7 @@ impl ScratchName {
     }
 }
 
-/// The role that we are, and whether it may make a database.
+/// Returns our role, and whether it may create a database.
 pub(in crate::bench) async fn may_create(client: &Client) -> Result<(String, bool), Error> {
     let row = client.query_typed_one(sql!("may_create"), &[]).await?;
     Ok((row.try_get(0)?, row.try_get(1)?))
@@ -39,23 +39,23 @@ pub(in crate::bench) async fn set_session(client: &Client) -> Result<(), Error> 
     Ok(client.batch_execute(sql!("admin_session")).await?)
 }
 
-/// Takes the lock by which others know that a run lives, for the session.
+/// Takes a session lock that shows other runs that this one is alive. Returns `false` if it is held already.
 pub(in crate::bench) async fn take_run_lock(client: &Client, lock: i64) -> Result<bool, Error> {
     Ok(client.query_typed_one(sql!("take_run_lock"), &[(&lock, Type::INT8)]).await?.try_get(0)?)
 }
 
-/// Makes a database and marks it as ours.
+/// Creates a database and marks it as ours.
 pub(in crate::bench) async fn create(client: &Client, name: &ScratchName) -> Result<(), Error> {
     client.batch_execute(&sql!("create_database").replace("{name}", name.as_str())).await?;
     Ok(client.batch_execute(&sql!("mark_database").replace("{name}", name.as_str())).await?)
 }
 
-/// Drops it, also while somebody is connected to it.
+/// Drops a database even if sessions are connected to it.
 pub(in crate::bench) async fn drop(client: &Client, name: &ScratchName) -> Result<(), Error> {
     Ok(client.batch_execute(&sql!("drop_database").replace("{name}", name.as_str())).await?)
 }
 
-/// What runs that were killed have left behind.
+/// Returns the databases that killed runs have left behind.
 pub(in crate::bench) async fn dead_runs(client: &Client) -> Result<Vec<ScratchName>, Error> {
     let rows = client.query_typed(sql!("dead_runs"), &[]).await?;
     let mut names = Vec::new();

@@ -13,8 +13,8 @@ use super::duration::between;
 use super::failure::Failure;
 use super::output::Output;
 use super::{connection, exit};
-use crate::Shutdown;
 use crate::bench::{self, BenchError, Plan, Scenario, WORKER_COMMAND, WorkerSetup};
+use crate::worker::Shutdown;
 
 const SECOND: Duration = Duration::from_secs(1);
 const DAY: Duration = Duration::from_hours(24);
@@ -41,9 +41,9 @@ Long ones, which run only where they are named:
 
 /// Measures this machine and this Postgres with the queue.
 ///
-/// In a scratch database that it makes and drops, with worker processes of its own; no live table is
-/// touched. Needs the right to create databases. Throughput is the median of several rounds; BARE is
-/// what the plain SQL statement reaches in the same rounds.
+/// Creates a scratch database, starts its own worker processes in it, and drops it at the end. No live
+/// table is touched. Needs the right to create databases. Throughput is the median of several rounds.
+/// BARE is what the plain SQL statement reaches in the same rounds.
 #[derive(Debug, Args)]
 #[command(after_help = SCENARIOS)]
 pub(super) struct Bench {
@@ -69,26 +69,26 @@ pub(super) struct Bench {
 }
 
 impl Bench {
-    /// Measures until all is done or `shutdown`; the exit status is returned.
+    /// Measures until all is done or `shutdown`. Returns the exit status.
     pub async fn execute(self, shutdown: Shutdown) -> Result<u8, Failure> {
         let server = connection::database()?;
         let scenarios = if self.only.is_empty() { Scenario::USUAL.to_vec() } else { self.only };
         let plan = Plan { scenarios, rounds: self.rounds, jobs: self.jobs, time: self.minutes, quick: self.quick };
         let mut report = Report::new(Output::new(), self.json, &plan.scenarios);
         let result = bench::run(&server, &plan, &mut report, &shutdown).await;
-        // What was found before a failure is shown all the same.
+        // Results from before a failure are still printed.
         report.end(result.as_deref().unwrap_or_default())?;
         result.map_err(failure)?;
         Ok(exit::DONE)
     }
 }
 
-/// The process that [`bench::run`] starts: no command for people, and in no help.
+/// The process that [`bench::run`] starts: not a command for people, and in no help.
 #[derive(Debug)]
 pub(super) struct BenchWorker(WorkerSetup);
 
 impl BenchWorker {
-    /// Where the words are those of such a process.
+    /// Whether the arguments are those of such a process.
     pub fn read(words: &[OsString]) -> Option<Self> {
         let [_, command, setup] = words else { return None };
         if command != WORKER_COMMAND {
@@ -116,8 +116,8 @@ fn scenario() -> impl TypedValueParser<Value = Scenario> {
         .try_map(move |name| all().find(|scenario| scenario.name() == name).ok_or("there is no such scenario"))
 }
 
-/// A bare number counts minutes.
+/// A bare number means minutes.
 fn minutes(text: &str) -> Result<Duration, String> {
     let with_unit = text.parse::<f64>().map_or_else(|_| text.to_owned(), |_| format!("{text}m"));
-    between(SECOND, DAY)(&with_unit)
+    between(SECOND..=DAY)(&with_unit)
 }

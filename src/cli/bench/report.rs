@@ -1,4 +1,4 @@
-//! What `worker bench` shows: progress while it runs, the figures at the end or as lines of JSON.
+//! The output of `worker bench`: progress, and the results as a table or as JSON lines.
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::cli::json_lines;
 use crate::cli::output::Output;
 use crate::cli::table::{Column, Table};
 
-/// Parts of the bar for each scenario.
+/// Steps of the progress bar per scenario.
 const PARTS: u64 = 100;
 
 const COLUMNS: &[Column] = &[
@@ -22,21 +22,21 @@ const COLUMNS: &[Column] = &[
     Column::Whole("RATIO"),
 ];
 
-/// Hears of a run and shows it.
+/// Observes a run and prints it.
 pub(super) struct Report {
     out: Output,
     json: bool,
     scenarios: Vec<Scenario>,
     bar: ProgressBar,
     figures: Vec<Figure>,
-    /// Why standard output takes no more.
+    /// Why standard output accepts no more.
     failure: Option<Failure>,
 }
 
 impl Report {
     pub fn new(out: Output, json: bool, scenarios: &[Scenario]) -> Self {
         let count = u64::try_from(scenarios.len()).unwrap_or(u64::MAX);
-        // Hidden where standard error is no terminal.
+        // Hidden if standard error is no terminal.
         let bar = ProgressBar::with_draw_target(Some(count.saturating_mul(PARTS)), ProgressDrawTarget::stderr());
         let style = ProgressStyle::with_template("{bar:30} {percent:>3} %  {elapsed}  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
@@ -44,7 +44,7 @@ impl Report {
         Self { out, json, scenarios: scenarios.to_vec(), bar, figures: Vec::new(), failure: None }
     }
 
-    /// Shows what is left to show: the table, and what limits the figures.
+    /// Prints the rest: the table, and what limits the results.
     pub fn end(mut self, limits: &[String]) -> Result<(), Failure> {
         self.bar.finish_and_clear();
         if let Some(failure) = self.failure.take() {
@@ -64,7 +64,7 @@ impl Report {
         self.out.flush()
     }
 
-    /// Writes at once: a run takes minutes, and whoever reads along wants to see it.
+    /// Written at once: a run takes minutes, and its reader wants to follow.
     fn lines(&mut self, lines: Result<Vec<String>, Failure>) {
         if self.failure.is_some() {
             return;
@@ -148,7 +148,7 @@ fn cells(figure: &Figure) -> Vec<String> {
     ]
 }
 
-/// About three digits that say something, thousands apart.
+/// About three significant digits, with thousands separators.
 fn number(value: f64) -> String {
     if value.abs() < 100.0 {
         return if value.abs() < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") };
@@ -174,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short_and_thousands_stand_apart() {
+    fn numbers_are_short_and_have_thousands_separators() {
         let shown = [0.0, 0.456, 12.34, 99.96, 100.0, 999.6, 1_234_567.8].map(number);
         assert_eq!(shown, ["0.00", "0.46", "12.3", "100.0", "100", "1,000", "1,234,568"]);
     }

@@ -1,7 +1,7 @@
-//! `orphan_file_cleanup`: deletes the objects and rows of files that nobody carries any more.
+//! `orphan_file_cleanup`: deletes the objects and rows of files without a tablo.
 //!
-//! Promise: whatever instant a process dies at, neither is a row without its object served, nor
-//! does an object stay for ever without a row. No transaction spans the object store.
+//! Promise: whenever a process dies, no row without its object is served, and no object stays forever without a row.
+//! No transaction spans the object store.
 //!
 //! # A file's life
 //!
@@ -10,53 +10,50 @@
 //!  pending ───────────▶ ready ───────────────────────────▶ ready ────────────────▶ deleting ──▶ row gone
 //!     │                   ▲                                orphan                     ▲ objects first
 //!     │                   └──────── tablo restored ──────────┘                        │
-//!     └───────────────────────── not done after an hour ──────────────────────────────┘
+//!     └───────────────────── not finished after an hour ──────────────────────────────┘
 //! ```
 //!
-//! A cleanup goes through these steps, and each batch of each step commits by itself:
+//! A cleanup does these steps. Each batch of each step is one transaction:
 //!
 //! 1. raise the generation (below);
-//! 2. mark uploads that never ended `deleting`;
-//! 3. stamp orphans that nobody stamped, a page of all files at a time (the hourly cleanup and
-//!    those asked for by hand; not those that a deletion asks for);
-//! 4. mark orphans `deleting` that are due, whole tablos at a time;
-//! 5. for batch after batch of marked rows: claim it, delete its objects, delete its rows.
+//! 2. mark abandoned uploads `deleting`;
+//! 3. stamp orphans without a stamp, a page of all files at a time (only the hourly cleanup and
+//!    manual ones; a cleanup that a deletion requests skips this step);
+//! 4. mark due orphans `deleting`, whole tablos at a time;
+//! 5. for each batch of marked rows: claim it, delete its objects, delete its rows.
 //!
-//! | dies | what is left | what follows |
+//! | process dies | what is left | what follows |
 //! | --- | --- | --- |
 //! | before the deletion of a tablo commits | the tablo with its files | |
-//! | after that, before step 4 | stamped rows: not served, brought back with their tablo | the job runs again |
-//! | after step 4 | marked rows: not served, their tablo refused to come back | step 5 takes whatever is marked |
-//! | with a batch claimed | the same | the job's next attempt takes its own claims at once; others after 3 minutes |
-//! | with some of its objects gone | rows without objects, marked | an object that is not there counts as deleted |
-//! | with its objects gone | the same | the same |
-//! | with its rows gone | nothing of it | |
+//! | after that, before step 4 | stamped rows: not served, restored with their tablo | the job runs again |
+//! | after step 4 | marked rows: not served, their tablo cannot be restored | step 5 takes all marked rows |
+//! | with a batch claimed | the same | the job's next attempt takes its own claims at once, others after 3 minutes |
+//! | with some objects of the batch deleted | marked rows without objects | a missing object counts as deleted |
+//! | with all objects of the batch deleted | the same | the same |
+//! | with the rows of the batch deleted | nothing of the batch | |
 //!
-//! Two cleanups at once share the work: step 5 skips what another has claimed. Should a claim run
-//! out under a live cleanup, the objects are deleted twice, which is as good as once.
+//! Concurrent cleanups share the work: step 5 skips rows that another one has claimed. If a claim expires while its
+//! cleanup runs, the objects are deleted twice, which is harmless.
 //!
-//! # Uploads that never ended
+//! # Abandoned uploads
 //!
-//! A process that dies with a PUT under way leaves a `pending` row and an object that is there, or
-//! not, or is still to land. After an hour (uploads take at most 15 minutes) the key is deleted,
-//! and the row stays, marked, for another day; then the key is deleted once more, and the row with
-//! it. See [`upload`](crate::app::files::upload).
+//! A process that dies during a PUT leaves a `pending` row. Its object may exist, not exist, or still arrive. After an
+//! hour (uploads take at most 15 minutes) the cleanup deletes the key. The marked row stays for another day. Then the
+//! key is deleted again, with the row. See [`upload`](crate::app::files::upload).
 //!
-//! # Asking for a cleanup
+//! # Requesting a cleanup
 //!
-//! A burst of deletions must not enqueue a cleanup each, so they share jobs by a unique key. But
-//! a key is also held by a *running* job, and a cleanup under way may have passed the place where
-//! a new orphan belongs. So the key is made of two parts.
+//! A burst of deletions must not enqueue one cleanup each, so they share jobs by a unique key. But a *running* job
+//! also has its key, and it may have passed the position of a new orphan. So the key has two parts.
 //!
-//! - *The second in which the grace ends.* The job is due at the end of that second, when the
-//!   files of all who share it are due too. A burst makes one job a second, not a thousand.
-//! - *The generation*, a number in the database. Who makes an orphan reads it under a share lock
-//!   and holds the lock until the commit; a cleanup raises it before it looks at anything, and for
-//!   that waits until all the holders have committed. Hence whoever was given the key of this job
-//!   has committed before it looks, and whoever comes later is given another key. No clock is
-//!   part of this argument.
+//! - *The second in which the grace ends.* The job is due at the end of that second, when the files of all requests
+//!   that share it are due, too. A burst enqueues one job per second, not a thousand.
+//! - *The generation*, a number in the database. A transaction that makes an orphan reads it under a share lock,
+//!   which it holds until the commit. A cleanup first raises it, and so waits until all holders have committed.
+//!   So all requests with the key of this job commit before it reads anything, and later requests get another key.
+//!   This does not depend on any clock.
 //!
-//! Orphans without a request (rows deleted by hand) are the hourly cleanup's.
+//! The hourly cleanup handles orphans without a request (rows deleted by hand).
 
 mod report;
 mod request;
@@ -73,25 +70,25 @@ pub use sweep::run;
 
 use crate::app::App;
 use crate::app::object_store::MAX_DELETE;
+use crate::job::Job;
 use crate::job::JobId;
-use crate::{Context, Job, JobError};
+use crate::worker::{Context, JobError};
 
 /// The longest grace: 365 days.
 pub const MAX_GRACE: Duration = Duration::from_hours(365 * 24);
 
-/// How to clean.
+/// The args.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OrphanFileCleanup {
-    /// How many files to handle at once, 1 to 1000. Default: 1000.
+    /// Files per batch, 1 to 1000. Default: 1000.
     #[serde(default, deserialize_with = "batch_size", skip_serializing_if = "Option::is_none")]
     pub batch_size: Option<u16>,
-    /// Leave files alone that became orphans less than so many seconds ago, at most 365 days.
-    /// Default: 0. A longer grace that was given when the tablo was deleted holds in any case.
+    /// Skip files that became orphans less than this many seconds ago, at most 365 days. Default: 0. A longer grace
+    /// from the deletion of the tablo takes precedence.
     #[serde(default, deserialize_with = "grace_seconds", skip_serializing_if = "Option::is_none")]
     pub grace_seconds: Option<u32>,
-    /// Only orphans that are stamped, without a walk over all files. Default: no. Set by those who
-    /// have just made an orphan.
+    /// Handle only orphans with a stamp, without a scan of all files. Default: no. Set by the request of a deletion.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stamped_only: bool,
 }
@@ -100,21 +97,21 @@ impl Job for OrphanFileCleanup {
     const KIND: &'static str = "orphan_file_cleanup";
 }
 
-/// What [`run`] is to do.
+/// The parameters of [`run`].
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// The job that it runs for: the owner of its claims.
+    /// The job, which owns the claims of the run.
     pub job_id: JobId,
-    /// How many files to handle at once, 1 to 1000.
+    /// Files per batch, 1 to 1000.
     pub batch_size: u16,
-    /// Leave files alone that became orphans more recently.
+    /// Skip files that became orphans less than this long ago.
     pub grace: Duration,
-    /// Without a walk over all files.
+    /// Handle only orphans with a stamp, without a scan of all files.
     pub stamped_only: bool,
 }
 
 impl Settings {
-    /// What the job says, with the defaults.
+    /// Reads the parameters from the args and applies the defaults.
     #[must_use]
     pub fn of(job_id: JobId, args: &OrphanFileCleanup) -> Self {
         Self {

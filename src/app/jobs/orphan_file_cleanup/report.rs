@@ -1,39 +1,39 @@
-//! What a cleanup has done, and whether that was all.
+//! The result of a cleanup.
 
-/// The figures of one run.
+/// The counts of one run.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
-    /// Orphans that nobody had stamped.
+    /// Orphans that had no stamp.
     pub stamped: u64,
-    /// Uploads taken for abandoned.
+    /// Uploads marked as abandoned.
     pub abandoned: u64,
     /// Orphans marked for deletion.
     pub marked: u64,
-    /// Orphans whose tablo was there again: no longer orphans.
+    /// Orphans whose tablo exists again.
     pub kept: u64,
     /// Files whose object was deleted.
     pub deleted: u64,
     /// Files whose object could not be deleted.
     pub failed: u64,
-    /// The first problem of those.
+    /// The first problem of the failed ones.
     pub problem: Option<String>,
-    /// Why the run ended before it was through.
+    /// Why the run ended early.
     pub cut_short: Option<CutShort>,
 }
 
-/// Why a run ended before it was through.
+/// Why a run ended early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CutShort {
-    /// It was asked to stop.
+    /// The attempt was cancelled.
     Cancelled,
     /// The object store failed for several batches in a row.
     StoreDown,
 }
 
-/// A cleanup that left something to be done. To be tried again.
+/// The cleanup left work undone. The job is retried.
 #[derive(Debug, thiserror::Error)]
 pub enum CleanupError {
-    /// It was asked to stop.
+    /// The attempt was cancelled.
     #[error("stopped after {deleted} files, with more to delete")]
     Cancelled {
         /// Files deleted.
@@ -62,10 +62,10 @@ pub enum CleanupError {
 }
 
 impl Report {
-    /// Whether that was all.
+    /// Returns an error if the cleanup left work undone.
     ///
     /// # Errors
-    /// [`CleanupError`] where something is left to be done.
+    /// [`CleanupError`] if something is left to do.
     pub fn verdict(self) -> Result<(), CleanupError> {
         let (deleted, failed) = (self.deleted, self.failed);
         let problem = self.problem.unwrap_or_default();

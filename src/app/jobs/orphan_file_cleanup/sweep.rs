@@ -1,6 +1,6 @@
-//! One run of the cleanup, step by step; the module above tells why in this order.
+//! One run of the cleanup, step by step. The module above explains the order.
 //!
-//! Promises: memory for one batch, however many orphans there are; every step may be the last.
+//! Promises: memory is bounded by one batch. The run may end after any step.
 
 use std::collections::HashSet;
 
@@ -8,23 +8,23 @@ use tracing::{info, warn};
 use uuid::Uuid;
 
 use super::{CutShort, Report, Settings};
-use crate::Database;
 use crate::app::AppError;
 use crate::app::object_store::{NotDeleted, ObjectStore};
 use crate::app::store::orphans::{ClaimedFile, OrphanCursor};
 use crate::app::store::{self, Patience};
+use crate::postgres::Database;
 
-/// How many rows of all files one statement looks at.
+/// Rows of the file table that one statement reads.
 const SCAN_PAGE: i64 = 10_000;
-/// After so many batches in a row that the store failed as a whole, it is taken for down.
+/// The store counts as down after this many batches in a row have failed as a whole.
 const FAILURES_IN_A_ROW: u32 = 3;
 
-/// Cleans until nothing is left that is due, or `cancelled` says stop, or the store is down.
-/// Single failures are counted and passed by; see [`Report::verdict`].
+/// Cleans until nothing is due, `cancelled` returns true, or the store is down. Counts single failures and continues.
+/// See [`Report::verdict`].
 ///
 /// # Errors
-/// [`AppError::Config`] where the store cannot be used, [`AppError::Queue`] where the database
-/// failed. What was done until then is done.
+/// [`AppError::Config`] if the store cannot be used, [`AppError::Queue`] if the database failed. Completed batches
+/// are kept.
 pub async fn run(
     database: &Database,
     object_store: &ObjectStore,
@@ -64,7 +64,7 @@ impl<C: Fn() -> bool + Send + Sync> Sweep<'_, C> {
         self.delete_marked().await
     }
 
-    /// Whether to stop here, noted in the report.
+    /// Returns whether to stop here, and records the reason in the report.
     fn stop(&mut self) -> bool {
         if (self.cancelled)() {
             self.report.cut_short = Some(CutShort::Cancelled);
@@ -77,16 +77,14 @@ impl<C: Fn() -> bool + Send + Sync> Sweep<'_, C> {
     }
 
     async fn raise_generation(&self) -> Result<(), AppError> {
-        let mut client = self.database.client().await?;
-        let tx = store::begin(&mut client, Patience::Long).await?;
+        let tx = store::begin(self.database, Patience::Long).await?;
         store::orphans::begin_cleanup(&tx).await?;
         Ok(tx.commit().await?)
     }
 
     async fn mark_abandoned(&mut self) -> Result<(), AppError> {
         while !self.stop() {
-            let mut client = self.database.client().await?;
-            let tx = store::begin(&mut client, Patience::Long).await?;
+            let tx = store::begin(self.database, Patience::Long).await?;
             let marked = store::orphans::mark_abandoned(&tx, self.batch()).await?;
             tx.commit().await?;
             if marked == 0 {
@@ -100,8 +98,7 @@ impl<C: Fn() -> bool + Send + Sync> Sweep<'_, C> {
     async fn stamp(&mut self) -> Result<(), AppError> {
         let mut after = Uuid::nil();
         while !self.stop() {
-            let mut client = self.database.client().await?;
-            let tx = store::begin(&mut client, Patience::Long).await?;
+            let tx = store::begin(self.database, Patience::Long).await?;
             store::orphans::decide_alone(&tx).await?;
             let page = store::orphans::stamp_orphans(&tx, after, SCAN_PAGE, self.settings.grace.as_secs_f64()).await?;
             tx.commit().await?;
@@ -115,8 +112,7 @@ impl<C: Fn() -> bool + Send + Sync> Sweep<'_, C> {
     async fn mark_due(&mut self) -> Result<(), AppError> {
         let mut after = OrphanCursor::START;
         while !self.stop() {
-            let mut client = self.database.client().await?;
-            let tx = store::begin(&mut client, Patience::Long).await?;
+            let tx = store::begin(self.database, Patience::Long).await?;
             store::orphans::decide_alone(&tx).await?;
             let page =
                 store::orphans::mark_orphans(&tx, self.settings.grace.as_secs_f64(), after, self.batch()).await?;
@@ -151,15 +147,13 @@ impl<C: Fn() -> bool + Send + Sync> Sweep<'_, C> {
     }
 
     async fn claim(&self, after: Uuid) -> Result<Vec<ClaimedFile>, AppError> {
-        let mut client = self.database.client().await?;
-        let tx = store::begin(&mut client, Patience::Long).await?;
+        let tx = store::begin(self.database, Patience::Long).await?;
         let files = store::orphans::claim_marked(&tx, self.settings.job_id, after, self.batch()).await?;
         tx.commit().await?;
         Ok(files)
     }
 
-    /// Deletes the objects of a batch, then the rows of those that are gone. `false` where the
-    /// store failed as a whole.
+    /// Deletes the objects of a batch, then the rows of the deleted objects. Returns `false` if the whole batch failed.
     async fn delete(&mut self, batch: &[ClaimedFile]) -> Result<bool, AppError> {
         let keys: Vec<String> = batch.iter().map(|file| file.s3_key.clone()).collect();
         match self.object_store.delete(&keys).await {
@@ -183,8 +177,7 @@ impl<C: Fn() -> bool + Send + Sync> Sweep<'_, C> {
             batch.iter().partition(|file| refused.contains(file.s3_key.as_str()));
         let ids = |files: &[&ClaimedFile]| files.iter().map(|file| file.id).collect::<Vec<Uuid>>();
 
-        let mut client = self.database.client().await?;
-        let tx = store::begin(&mut client, Patience::Long).await?;
+        let tx = store::begin(self.database, Patience::Long).await?;
         store::orphans::settle_deleted(&tx, &ids(&gone)).await?;
         store::orphans::release_claims(&tx, &ids(&failed), self.settings.job_id).await?;
         tx.commit().await?;

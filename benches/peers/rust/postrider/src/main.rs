@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use peers_protocol::{Driver, Failure, Preset, Tally};
-use postrider::database::MigrationSet;
+use postrider::schema::MigrationSet;
 use postrider::{Context, Database, Job, NewJob, Shutdown, Worker};
 use serde::{Deserialize, Serialize};
 
@@ -36,7 +36,7 @@ impl Driver for Postrider {
     async fn enqueue_bulk(&mut self, numbers: Range<u64>) -> Result<(), Failure> {
         let mut client = self.0.client().await?;
         let tx = client.transaction().await?;
-        postrider::copy(&tx, numbers.map(|n| NewJob::of(&Nothing { n }))).await?;
+        postrider::enqueue_copy(&tx, numbers.map(|n| NewJob::of(&Nothing { n }))).await?;
         tx.commit().await?;
         Ok(())
     }

@@ -1,2 +1,0 @@
--- The clock that decides about jobs, as of this transaction.
-SELECT now()

@@ -1,3 +1,0 @@
-SELECT id, kind, queue, priority, state, args, attempt, max_attempts, run_at, created_at,
-       attempted_at, attempted_by, finished_at, error, errors
-FROM postrider.jobs WHERE id = $1

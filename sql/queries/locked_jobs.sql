@@ -1,4 +1,0 @@
--- Which of the jobs somebody else has locked.
-SELECT id FROM postrider.job WHERE id = ANY ($1::bigint[])
-EXCEPT
-SELECT id FROM (SELECT id FROM postrider.job WHERE id = ANY ($1::bigint[]) ORDER BY id FOR UPDATE SKIP LOCKED) AS free

@@ -1,0 +1,8 @@
+-- Moves the tick of a kind ($1) from $2 to $3 and enqueues its job, atomically. If many workers try, only one finds the
+-- tick unmoved.
+WITH fired AS (
+    UPDATE postrider.periodic SET next_tick = $3
+    WHERE kind = $1 AND next_tick = $2 AND next_tick <= clock_timestamp()
+    RETURNING kind
+)
+SELECT postrider.add_job(fired.kind, $4, $5, $6, now(), $7, NULL) AS id FROM fired

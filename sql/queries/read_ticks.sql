@@ -1,1 +1,0 @@
-SELECT kind, first_tick, next_tick, clock_timestamp() AS read_at FROM postrider.periodic WHERE kind = ANY ($1::text[])

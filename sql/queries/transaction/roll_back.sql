@@ -1,0 +1,2 @@
+-- For a transaction that only read, or failed.
+ROLLBACK

@@ -1,0 +1,30 @@
+-- Rescues stranded jobs: running jobs whose worker is not registered. Their claim was in flight when the worker was
+-- declared dead, or they were far behind the front of their queue, or locked, or edited by hand. Also returns the
+-- locked ones, for the next try.
+--
+-- The claim number identifies a stranded job: between the read and the lock, another session may release the job and a
+-- live worker may claim it. The attempt has hardly begun, so its loss does not discard the job, even if it is the last
+-- attempt.
+WITH stranded AS MATERIALIZED (
+    SELECT j.id, j.claim, j.kind, j.attempt, j.max_attempts, j.attempted_by
+    FROM postrider.job AS j
+    WHERE j.running AND NOT EXISTS (SELECT FROM postrider.worker AS w WHERE w.id = j.attempted_by)
+),
+taken AS MATERIALIZED (
+    SELECT j.id, j.claim FROM postrider.job AS j JOIN stranded USING (id, claim)
+    WHERE j.running
+    ORDER BY j.id
+    FOR UPDATE OF j SKIP LOCKED
+),
+returned AS (
+    UPDATE postrider.job AS j
+    SET running = false, failed_at = now(), crash_count = least(j.crash_count + 1, 32000),
+        errors = postrider.append_error(j.errors, j.attempt, 'attempt lost: worker ' || coalesce(j.attempted_by::text, 'unknown') || ' is gone', NULL)
+    FROM taken
+    WHERE j.id = taken.id AND j.claim = taken.claim AND j.running
+    RETURNING j.id, j.queue
+)
+SELECT stranded.id, postrider.readable(stranded.kind) AS kind, stranded.attempt, stranded.max_attempts, stranded.attempted_by,
+       'attempt lost: its worker is gone' AS error, false AS discarded,
+       CASE WHEN returned.id IS NULL THEN false ELSE postrider.announce_return(returned.queue, now()) END AS announced
+FROM stranded LEFT JOIN returned ON returned.id = stranded.id

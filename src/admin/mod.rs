@@ -1,0 +1,14 @@
+//! Administration: list, stats, retry, cancel, pause.
+//!
+//! Promises: no list or count reads more than it returns; pages have stable cursors; a change that the job's state
+//! forbids is refused with the reason.
+
+mod control;
+mod list;
+mod stats;
+
+pub use control::{RetriedMany, cancel, pause, resume, retry, retry_failed, retry_failed_many};
+pub use list::{failed, find, list, now};
+pub use stats::stats;
+
+pub use crate::job::{Count, FailedFilter, ListFilter, QueueStats};

@@ -1,0 +1,22 @@
+//! Stats per queue.
+
+use crate::error::Error;
+use crate::job::QueueStats;
+use crate::postgres::Queryable;
+use crate::store;
+
+/// The stats of every queue that has jobs, workers or settings.
+///
+/// ```no_run
+/// # async fn example(client: tokio_postgres::Client) -> Result<(), postrider::Error> {
+/// for queue in postrider::admin::stats(&client).await? {
+///     println!("{}: {} due, {} workers", queue.queue, queue.available.value, queue.workers);
+/// }
+/// # Ok(()) }
+/// ```
+///
+/// # Errors
+/// [`Error::Database`].
+pub async fn stats(client: &impl Queryable) -> Result<Vec<QueueStats>, Error> {
+    store::read::queue_stats(client).await
+}

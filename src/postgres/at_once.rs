@@ -1,0 +1,48 @@
+//! A connection for work that must not wait for handlers.
+
+use std::ops::{Deref, DerefMut};
+
+use deadpool_postgres::Object;
+use tokio_postgres::Client;
+
+use super::Database;
+use crate::error::Error;
+
+/// A connection from the pool, or a dedicated one if handlers hold the whole pool.
+pub(crate) enum AtOnce {
+    Pooled(Object),
+    Own(Client),
+}
+
+impl Deref for AtOnce {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        match self {
+            Self::Pooled(object) => object,
+            Self::Own(client) => client,
+        }
+    }
+}
+
+impl DerefMut for AtOnce {
+    fn deref_mut(&mut self) -> &mut Client {
+        match self {
+            Self::Pooled(object) => object,
+            Self::Own(client) => client,
+        }
+    }
+}
+
+impl Database {
+    /// Returns a connection for `purpose` without waiting for the pool.
+    pub(crate) async fn client_at_once(&self, purpose: &str) -> Result<AtOnce, Error> {
+        if let Some(object) = self.connections.get_at_once().await? {
+            return Ok(AtOnce::Pooled(object));
+        }
+        let (client, connection) = self.connect(purpose).await?;
+        // Ends when the client is dropped.
+        tokio::spawn(connection);
+        Ok(AtOnce::Own(client))
+    }
+}

@@ -1,0 +1,27 @@
+//! The statements that begin, limit and end a transaction.
+
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, GenericClient};
+
+use crate::error::Error;
+use crate::sql::sql;
+
+pub(crate) async fn begin(client: &Client) -> Result<(), Error> {
+    Ok(client.batch_execute(sql!("transaction/begin")).await?)
+}
+
+/// Limits each statement of the transaction, and each wait for a lock, on the server. In ms.
+pub(crate) async fn limit_transaction(tx: &impl GenericClient, statement_ms: u32, lock_ms: u32) -> Result<(), Error> {
+    let (statement, lock) = (statement_ms.to_string(), lock_ms.to_string());
+    tx.query_typed(sql!("transaction/limit_transaction"), &[(&statement, Type::TEXT), (&lock, Type::TEXT)]).await?;
+    Ok(())
+}
+
+#[cfg(feature = "bin")]
+pub(crate) async fn commit(client: &Client) -> Result<(), Error> {
+    Ok(client.batch_execute(sql!("transaction/commit")).await?)
+}
+
+pub(crate) async fn roll_back(client: &Client) -> Result<(), Error> {
+    Ok(client.batch_execute(sql!("transaction/roll_back")).await?)
+}

@@ -1,0 +1,177 @@
+//! The schema in the database: its version, its roles, its migrations.
+//!
+//! Two sets of migrations, each with its own record: a service that uses only the queue gets only the queue's tables.
+//!
+//! Promise: a schema newer than this release is accepted.
+
+#[cfg(feature = "migrate")]
+mod migrate;
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use crate::error::Error;
+use crate::postgres::{Database, Limits, Schema, within};
+use crate::store;
+
+/// The time limit of each statement around a migration.
+const STATEMENT_LIMIT: Duration = Duration::from_secs(5);
+/// The time limit of a schema check's wait for a lock.
+const CHECK_LOCK_WAIT: Duration = Duration::from_secs(2);
+
+/// A set of migrations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MigrationSet {
+    /// The queue's schema: `postrider`, or that of [`Database::in_schema`].
+    Queue,
+    /// The tables of the example application: tablos and their files.
+    #[cfg(feature = "bin")]
+    #[doc(hidden)]
+    App,
+}
+
+/// The status of a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SchemaStatus {
+    /// The set.
+    pub set: MigrationSet,
+    /// The newest applied version, 0 for none.
+    pub applied: u32,
+    /// The version that this release needs.
+    pub needed: u32,
+}
+
+impl SchemaStatus {
+    /// Whether this release can use it. A newer schema is fine.
+    ///
+    /// ```no_run
+    /// # use postrider::Database;
+    /// # async fn example(database: Database) -> Result<(), postrider::Error> {
+    /// use postrider::schema::MigrationSet;
+    ///
+    /// let status = database.schema_status(MigrationSet::Queue).await?;
+    /// assert!(status.is_enough(), "run `worker migrate`");
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn is_enough(&self) -> bool {
+        self.applied >= self.needed
+    }
+}
+
+/// The statements that create three roles with only the rights that they need: `postrider_enqueue`,
+/// `postrider_worker` and `postrider_read`, named after the schema. For `psql`, after each migration.
+///
+/// ```
+/// use postrider::Schema;
+///
+/// let statements = postrider::schema::roles(&Schema::new("billing")?);
+/// assert!(statements.contains("billing_enqueue"));
+/// # Ok::<(), postrider::Error>(())
+/// ```
+#[must_use]
+pub fn roles(schema: &Schema) -> Cow<'static, str> {
+    store::schema::roles(schema)
+}
+
+impl MigrationSet {
+    /// The name in messages.
+    ///
+    /// ```
+    /// assert_eq!(postrider::schema::MigrationSet::Queue.name(), "queue");
+    /// ```
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Queue => "queue",
+            #[cfg(feature = "bin")]
+            Self::App => "app",
+        }
+    }
+
+    /// The table of applied migrations. The tables of the application are the same for all schemas.
+    fn record(self, schema: &Schema) -> String {
+        match self {
+            Self::Queue => format!("{schema}.schema_version"),
+            #[cfg(feature = "bin")]
+            Self::App => "public.postrider_app_migrations".to_owned(),
+        }
+    }
+
+    /// A table that exists once the first migration was applied.
+    fn main_table(self, schema: &Schema) -> String {
+        match self {
+            Self::Queue => format!("{schema}.job"),
+            #[cfg(feature = "bin")]
+            Self::App => "public.tablos".to_owned(),
+        }
+    }
+
+    /// The newest version of the set in this release.
+    fn needed(self) -> u32 {
+        match self {
+            Self::Queue => 1,
+            #[cfg(feature = "bin")]
+            Self::App => 1,
+        }
+    }
+}
+
+impl Database {
+    /// The applied version of the schema, and the version that this release needs.
+    ///
+    /// ```no_run
+    /// # use postrider::Database;
+    /// # async fn example(database: Database) -> Result<(), postrider::Error> {
+    /// use postrider::schema::MigrationSet;
+    ///
+    /// let status = database.schema_status(MigrationSet::Queue).await?;
+    /// println!("version {} of {}", status.applied, status.needed);
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::Connect`], [`Error::Database`], [`Error::TimedOut`] after 5 s.
+    pub async fn schema_status(&self, set: MigrationSet) -> Result<SchemaStatus, Error> {
+        let tx = self.begin(Limits { statement: STATEMENT_LIMIT, lock: CHECK_LOCK_WAIT }).await?;
+        let applied = within(STATEMENT_LIMIT, async {
+            // The record alone is not enough: someone may have dropped the tables.
+            for table in [set.record(self.schema()), set.main_table(self.schema())] {
+                if !store::schema::table_exists(&tx, &table).await? {
+                    return Ok(0);
+                }
+            }
+            match set {
+                MigrationSet::Queue => store::schema::queue_version(&tx).await,
+                #[cfg(feature = "bin")]
+                MigrationSet::App => store::schema::app_version(&tx).await,
+            }
+        })
+        .await?;
+        Ok(SchemaStatus { set, applied: u32::try_from(applied).unwrap_or(0), needed: set.needed() })
+    }
+
+    /// Checks that this release can use the schema.
+    ///
+    /// ```no_run
+    /// # use postrider::Database;
+    /// # async fn example(database: Database) -> Result<(), postrider::Error> {
+    /// use postrider::schema::MigrationSet;
+    ///
+    /// // At the start of a service that leaves migrations to its deployment.
+    /// database.require_schema(&[MigrationSet::Queue]).await?;
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::SchemaTooOld`], and those of [`Database::schema_status`].
+    pub async fn require_schema(&self, sets: &[MigrationSet]) -> Result<(), Error> {
+        for set in sets {
+            let status = self.schema_status(*set).await?;
+            if !status.is_enough() {
+                return Err(Error::SchemaTooOld { set: set.name(), found: status.applied, needed: status.needed });
+            }
+        }
+        Ok(())
+    }
+}

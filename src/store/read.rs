@@ -1,0 +1,140 @@
+//! The statements that read jobs and stats.
+
+use chrono::{DateTime, Utc};
+use tokio_postgres::types::Type;
+use tokio_postgres::{Row, SimpleQueryMessage, SimpleQueryRow};
+
+use crate::error::Error;
+use crate::job::{Count, FailedFilter, ListFilter, QueueStats};
+use crate::job::{JobId, JobRecord, State, StoredJson, StoredTime};
+use crate::postgres::{Queryable, Statements};
+use crate::sql::sql;
+
+/// The highest count that `stats` returns.
+const COUNT_CAP: i64 = 10_000;
+
+pub(crate) async fn find_job(client: &impl Queryable, id: JobId) -> Result<Option<JobRecord>, Error> {
+    let row = Statements::on(client).query_typed_opt(sql!("read/find_job"), &[(&id, Type::INT8)]).await?;
+    row.map(|row| job_record(&row)).transpose()
+}
+
+pub(crate) async fn list_jobs(client: &impl Queryable, filter: &ListFilter) -> Result<Vec<JobRecord>, Error> {
+    let state = filter.state.map(State::as_str);
+    let rows = Statements::on(client)
+        .query_typed(
+            sql!("read/list_jobs"),
+            &[
+                (&state, Type::TEXT),
+                (&filter.kind, Type::TEXT),
+                (&filter.queue, Type::TEXT),
+                (&filter.after, Type::INT8),
+                (&i64::from(filter.limit), Type::INT8),
+            ],
+        )
+        .await?;
+    rows.iter().map(job_record).collect()
+}
+
+/// Failed jobs, each with the time of its failure.
+pub(crate) async fn list_failed(
+    client: &impl Queryable,
+    filter: &FailedFilter,
+) -> Result<Vec<(DateTime<Utc>, JobRecord)>, Error> {
+    let since = filter.since.map(|since| since.as_secs_f64());
+    let retryable = filter.state != Some(State::Discarded);
+    let discarded = filter.state != Some(State::Retryable);
+    let (after_time, after_id) = filter.checked_after()?.unzip();
+    let rows = Statements::on(client)
+        .query_typed(
+            sql!("read/list_failed"),
+            &[
+                (&filter.kind, Type::TEXT),
+                (&filter.queue, Type::TEXT),
+                (&since, Type::FLOAT8),
+                (&retryable, Type::BOOL),
+                (&discarded, Type::BOOL),
+                (&after_time, Type::TIMESTAMPTZ),
+                (&after_id, Type::INT8),
+                (&i64::from(filter.limit), Type::INT8),
+            ],
+        )
+        .await?;
+    rows.iter().map(|row| Ok((time(row, "failed_at")?.unwrap_or_default(), job_record(row)?))).collect()
+}
+
+/// The stats of all queues. The statement has no parameters. It turns JIT off for the rest of a caller's transaction.
+pub(crate) async fn queue_stats(client: &impl Queryable) -> Result<Vec<QueueStats>, Error> {
+    let messages = Statements::on(client).simple_query(sql!("read/queue_stats")).await?;
+    messages
+        .iter()
+        .filter_map(|message| match message {
+            SimpleQueryMessage::Row(row) => Some(queue_figures(row)),
+            _ => None,
+        })
+        .collect()
+}
+
+fn queue_figures(row: &SimpleQueryRow) -> Result<QueueStats, Error> {
+    let text = |column: &'static str| -> Result<Option<&str>, Error> { Ok(row.try_get(column)?) };
+    let flag = |column| Ok::<_, Error>(text(column)? == Some("t"));
+    let number = |column| text(column)?.unwrap_or_default().parse::<i64>().map_err(|_| unreadable(column));
+    let count = |column, cut| {
+        let found = number(column)?;
+        Ok::<_, Error>(Count { value: found.min(COUNT_CAP), capped: cut || found > COUNT_CAP })
+    };
+    let oldest = "oldest_waiting_seconds";
+    Ok(QueueStats {
+        queue: text("queue")?.unwrap_or_default().to_owned(),
+        available: count("available", flag("due_cut")?)?,
+        running: count("running", false)?,
+        scheduled: count("scheduled", flag("later_cut")?)?,
+        retryable: count("retryable", flag("failed_cut")?)?,
+        oldest_waiting_seconds: text(oldest)?.map(|age| age.parse().map_err(|_| unreadable(oldest))).transpose()?,
+        workers: number("workers")?,
+        paused: flag("paused")?,
+    })
+}
+
+fn unreadable(column: &'static str) -> Error {
+    Error::invalid(column, "of queue_stats is not a number")
+}
+
+fn job_record(row: &Row) -> Result<JobRecord, Error> {
+    let raw = |stored: StoredJson, column: &'static str| {
+        let unreadable = |error: serde_json::Error| {
+            Error::invalid(column, format!("stored in job is not JSON: {error}")).caused_by(error)
+        };
+        stored.into_raw().map_err(unreadable)
+    };
+    let json = |column| -> Result<_, Error> { raw(row.try_get(column)?, column) };
+    let output: Option<StoredJson> = row.try_get("output")?;
+    let state: &str = row.try_get("state")?;
+    Ok(JobRecord {
+        id: row.try_get("id")?,
+        kind: row.try_get("kind")?,
+        queue: row.try_get("queue")?,
+        priority: row.try_get("priority")?,
+        state: state.parse()?,
+        args: json("args")?,
+        attempt: row.try_get("attempt")?,
+        max_attempts: row.try_get("max_attempts")?,
+        run_at: time(row, "run_at")?.unwrap_or_default(),
+        created_at: time(row, "created_at")?.unwrap_or_default(),
+        attempted_at: time(row, "attempted_at")?,
+        attempted_by: row.try_get("attempted_by")?,
+        finished_at: time(row, "finished_at")?,
+        error: row.try_get("error")?,
+        errors: json("errors")?,
+        output: output.map(|output| raw(output, "output")).transpose()?,
+    })
+}
+
+/// The unique keys of finished jobs. Jobs without one are omitted.
+pub(crate) async fn unique_keys_of(client: &impl Queryable, ids: &[JobId]) -> Result<Vec<(JobId, String)>, Error> {
+    let rows = Statements::on(client).query_typed(sql!("read/unique_keys_of"), &[(&ids, Type::INT8_ARRAY)]).await?;
+    rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("unique_key")?))).collect()
+}
+
+fn time(row: &Row, column: &str) -> Result<Option<DateTime<Utc>>, Error> {
+    Ok(row.try_get::<_, Option<StoredTime>>(column)?.map(|StoredTime(time)| time))
+}

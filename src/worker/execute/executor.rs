@@ -1,0 +1,243 @@
+//! Starts claimed jobs, each attempt in a span of its own, and stops them.
+//!
+//! A task runs one attempt after the other while its queue has buffered jobs, so that short jobs do not cost a task
+//! each.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::observe::Event;
+use crate::store::claim::{ClaimedJob, StartOrder};
+use crate::store::finish::Fence;
+use crate::worker::context::Context;
+use crate::worker::execute::attempt::{self, CANCEL_GRACE};
+use crate::worker::execute::slots::Slots;
+use crate::worker::finish::report::report_stale;
+use crate::worker::handler::Handler;
+use crate::worker::handles::WorkerHandles;
+use crate::worker::in_flight::{InFlightJob, NewInFlightJob, StopReason};
+use crate::worker::outcome::{Ended, Outcome};
+use crate::worker::registry::Registry;
+
+/// How long after its grace a handler counts as blocking its thread.
+const BLOCKED_AFTER: Duration = Duration::from_secs(5);
+
+pub(in crate::worker) struct Executor<S> {
+    pub slots: Slots<Startable<S>>,
+    pub handles: Arc<WorkerHandles>,
+    registry: Registry<S>,
+    state: Arc<S>,
+    finisher: mpsc::Sender<Ended>,
+    abandoned: CancellationToken,
+    /// Attempts that the shutdown cut off.
+    cut_off: AtomicU64,
+}
+
+/// A claimed job with its handler.
+pub(in crate::worker) struct Startable<S> {
+    pub job: Arc<InFlightJob>,
+    handler: Arc<Handler<S>>,
+    args: String,
+}
+
+impl<S: Send + Sync + 'static> Executor<S> {
+    /// Once `abandoned` is cancelled, handlers are dropped at their next `.await` and nothing is recorded.
+    pub fn new(
+        handles: Arc<WorkerHandles>,
+        registry: Registry<S>,
+        state: Arc<S>,
+        finisher: mpsc::Sender<Ended>,
+        abandoned: CancellationToken,
+    ) -> Self {
+        let slots = Slots::new(&handles.config.queues);
+        Self { slots, handles, registry, state, finisher, abandoned, cut_off: AtomicU64::new(0) }
+    }
+
+    /// Starts a claimed job in a free slot, or buffers it. `claimed_by` is the worker id of the claim.
+    pub fn take(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
+        let order = job.order();
+        if let Some(startable) = self.hold(queue, job, claimed_by) {
+            self.begin(queue, order, startable);
+        }
+    }
+
+    /// Starts a job in a free slot, or buffers it.
+    pub fn begin(self: &Arc<Self>, queue: usize, order: StartOrder, startable: Startable<S>) {
+        self.handles.metrics.claimed.increment();
+        if let Some(startable) = self.slots.put(queue, order, startable) {
+            self.start(queue, startable);
+        }
+    }
+
+    /// Starts a job in a slot that was taken for it.
+    fn start(self: &Arc<Self>, queue: usize, startable: Startable<S>) {
+        let abandoned = self.abandoned.clone();
+        tokio::spawn(abandoned.run_until_cancelled_owned(Arc::clone(self).run(queue, startable)));
+    }
+
+    /// Releases a claimed job without starting it. It is due again after `delay`.
+    pub async fn release(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid, delay: Duration) {
+        if let Some(startable) = self.hold(queue, job, claimed_by) {
+            self.end(startable.job, Outcome::Released { delay }).await;
+        }
+    }
+
+    /// Releases the buffered jobs of a queue.
+    pub async fn release_buffered(&self, queue: usize) {
+        for startable in self.slots.take_buffered(queue) {
+            self.end(startable.job, Outcome::RELEASED).await;
+        }
+    }
+
+    /// Puts a claimed job in flight. None if its handler still runs from an earlier claim.
+    pub fn hold(&self, queue: usize, claimed: ClaimedJob, claimed_by: Uuid) -> Option<Startable<S>> {
+        let Some(handler) = self.handles.kinds.get(claimed.kind).and_then(|kind| self.registry.get(kind)) else {
+            // A claim asks only for the kinds of the registry.
+            tracing::error!(job_id = claimed.id, "claimed a job of an unknown kind");
+            return None;
+        };
+        let new = NewInFlightJob {
+            key: claimed.key(),
+            fence: Fence { id: claimed.id, claim: claimed.claim, worker: claimed_by },
+            kind: handler.kind,
+            queue,
+            attempt: claimed.attempt,
+            max_attempts: claimed.max_attempts,
+            timeout: handler.timeout.or(self.handles.config.timeout),
+        };
+        let Some(job) = self.handles.in_flight.hold(&new) else {
+            tracing::warn!(job_id = claimed.id, "the claim of a running job was lost by the database; its run goes on");
+            return None;
+        };
+        if claimed.cancel_requested {
+            job.stop(StopReason::CancelRequested);
+        }
+        Some(Startable { job, handler: Arc::clone(handler), args: claimed.args })
+    }
+
+    /// Runs a job in its slot, then the buffered ones.
+    async fn run(self: Arc<Self>, queue: usize, first: Startable<S>) {
+        let mut next = Some(first);
+        while let Some(Startable { job, handler, args }) = next {
+            let span = tracing::info_span!(
+                parent: None, "attempt", job_id = job.id, kind = job.kind, attempt = job.attempt
+            );
+            let keeps_slot = self.attempt(&handler, job, &args).instrument(span).await;
+            if !keeps_slot {
+                return;
+            }
+            next = self.slots.next(queue);
+        }
+    }
+
+    /// Runs one attempt. Returns whether the slot is still its own.
+    async fn attempt(&self, handler: &Handler<S>, job: Arc<InFlightJob>, args: &str) -> bool {
+        if let Some(outcome) = attempt::not_begun(job.stop_reason(), self.handles.lease.is_fresh()) {
+            return self.end(job, outcome).await;
+        }
+        self.handles.metrics.running.increment();
+        job.start();
+        self.handles.events.send(|| Event::AttemptStarted {
+            job_id: job.id,
+            kind: job.kind,
+            attempt: job.attempt.unsigned_abs(),
+        });
+        let context = Context {
+            job: Arc::clone(&job),
+            queue: Arc::clone(&self.handles.config.queues[job.queue].name),
+            completed_seconds: self.handles.config.retention.completed_seconds(),
+            database: self.handles.database.clone(),
+            state: Arc::clone(&self.state),
+        };
+        let start = || handler.start(args, context);
+        let policy = &self.handles.config.retry_policy;
+        let outcome = attempt::run(&job, job.timeout, policy, handler.retry_after, start).await;
+        self.end(job, outcome).await
+    }
+
+    /// Hands the outcome to the finisher before the slot is freed, so that a slow finisher holds up new claims.
+    /// Returns false if the attempt had ended before.
+    pub async fn end(&self, job: Arc<InFlightJob>, outcome: Outcome) -> bool {
+        if !job.end_once() {
+            return false;
+        }
+        if job.has_started() {
+            self.handles.metrics.running.decrement();
+        }
+        let is_cut_off = job.has_started() && job.stop_reason() == Some(StopReason::ShuttingDown);
+        if is_cut_off && matches!(outcome, Outcome::Released { .. }) {
+            self.cut_off.fetch_add(1, Ordering::AcqRel);
+        }
+        if job.stop_reason() == Some(StopReason::Lost) {
+            report_stale(&self.handles, &job, false);
+            self.handles.in_flight.release(&job);
+        } else if self.finisher.send(Ended { job, outcome, refusals: 0 }).await.is_err() {
+            tracing::error!("an attempt ended after the shutdown was over");
+        }
+        true
+    }
+
+    /// Stops all jobs and waits for their handlers to return or be dropped. Returns how many handlers did not end by
+    /// themselves. A handler that blocks its thread is abandoned.
+    ///
+    /// Also stops the jobs that have a slot and are about to start: their handlers then never do.
+    pub async fn cut_off(self: &Arc<Self>) -> u64 {
+        let unended: Vec<_> = self.handles.in_flight.all().into_iter().filter(|job| !job.has_ended()).collect();
+        for job in &unended {
+            job.stop(StopReason::ShuttingDown);
+        }
+        let margin = Duration::from_millis(500);
+        let _ = tokio::time::timeout(CANCEL_GRACE + margin, self.drained()).await;
+        for job in &unended {
+            if job.is_running() {
+                tracing::error!(
+                    job_id = job.id,
+                    kind = job.kind,
+                    "handler ignores cancellation; its attempt is abandoned"
+                );
+                self.abandon(job).await;
+            }
+        }
+        self.cut_off.load(Ordering::Acquire)
+    }
+
+    /// Resolves when no handler runs.
+    pub async fn drained(&self) {
+        self.slots.drained().await;
+    }
+
+    /// Records the outcome of a handler that does not end, and passes its slot on.
+    async fn abandon(self: &Arc<Self>, job: &Arc<InFlightJob>) {
+        let outcome = attempt::unresponsive(job, &self.handles.config.retry_policy);
+        if self.end(Arc::clone(job), outcome).await
+            && let Some(next) = self.slots.next(job.queue)
+        {
+            self.start(job.queue, next);
+        }
+    }
+
+    /// Abandons handlers that block their thread although they were asked to stop, so that they do not hold a slot
+    /// for ever.
+    pub async fn abandon_blocked(self: &Arc<Self>) {
+        for job in self.handles.in_flight.all() {
+            if job.is_overdue(CANCEL_GRACE) {
+                job.stop(StopReason::TimedOut);
+            }
+            let stopped_long_ago = job.stopped_at().is_some_and(|at| at.elapsed() > CANCEL_GRACE + BLOCKED_AFTER);
+            if stopped_long_ago && job.is_running() {
+                tracing::error!(
+                    job_id = job.id,
+                    kind = job.kind,
+                    "handler ignores cancellation and blocks its thread; its slot is freed and its attempt abandoned"
+                );
+                self.abandon(&job).await;
+            }
+        }
+    }
+}

@@ -1,0 +1,136 @@
+//! Writes outcomes: chooses the statement for each and builds its parameters.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+
+use crate::error::Error;
+use crate::store::finish::{self, AttemptKey, CompletedWithOutput, Finished, Retried};
+use crate::store::session::Session;
+use crate::worker::handles::WorkerHandles;
+use crate::worker::outcome::{Ended, Outcome};
+
+/// The most bytes of outputs in one statement.
+const MAX_OUTPUT_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
+
+/// The statement that records an outcome.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::worker) enum Statement {
+    Finish,
+    FinishWithOutput,
+    Retry,
+    Snooze,
+    Release,
+}
+
+/// The attempts whose fence held, with the due time of the jobs that will run again.
+pub(in crate::worker) type Recorded = HashMap<AttemptKey, Option<DateTime<Utc>>>;
+
+/// Writes outcomes that have the same statement.
+pub(in crate::worker) async fn write(
+    handles: &WorkerHandles,
+    session: &Session,
+    part: &[Ended],
+) -> Result<Recorded, Error> {
+    let retention = &handles.config.retention;
+    let Some(first) = part.first() else { return Ok(Recorded::new()) };
+    match statement_of(&first.outcome) {
+        Statement::Finish => {
+            let jobs: Vec<Finished<'_>> = part
+                .iter()
+                .map(|ended| {
+                    let (state, retention_seconds, failure) = match &ended.outcome {
+                        Outcome::Discarded { failure, .. } => {
+                            ("discarded", retention.discarded_seconds(), Some(failure))
+                        }
+                        Outcome::Cancelled { reason } => ("cancelled", retention.cancelled_seconds(), reason.as_ref()),
+                        _ => ("completed", retention.completed_seconds(), None),
+                    };
+                    Finished { fence: ended.job.fence(), state, retention_seconds, failure }
+                })
+                .collect();
+            Ok(finish::finish(session, &jobs).await?.into_iter().map(|attempt| (attempt, None)).collect())
+        }
+        Statement::FinishWithOutput => {
+            let retention_seconds = retention.completed_seconds();
+            let jobs: Vec<CompletedWithOutput<'_>> = part
+                .iter()
+                .filter_map(|ended| match &ended.outcome {
+                    Outcome::Completed { output: Some(output) } => {
+                        Some(CompletedWithOutput { fence: ended.job.fence(), retention_seconds, output })
+                    }
+                    _ => None,
+                })
+                .collect();
+            let finished = finish::finish_with_output(session, &jobs).await?;
+            Ok(finished.into_iter().map(|attempt| (attempt, None)).collect())
+        }
+        Statement::Retry => {
+            let jobs: Vec<Retried<'_>> = part
+                .iter()
+                .filter_map(|ended| match &ended.outcome {
+                    Outcome::Failed { failure, delay, .. } => {
+                        Some(Retried { fence: ended.job.fence(), delay_ms: millis(*delay), failure })
+                    }
+                    _ => None,
+                })
+                .collect();
+            Ok(finish::retry(session, &jobs).await?.into_iter().map(|(attempt, at)| (attempt, Some(at))).collect())
+        }
+        Statement::Snooze => {
+            let jobs: Vec<_> = part
+                .iter()
+                .filter_map(|ended| match &ended.outcome {
+                    Outcome::Snoozed { delay } => Some((ended.job.fence(), millis(*delay))),
+                    _ => None,
+                })
+                .collect();
+            Ok(finish::snooze(session, &jobs).await?.into_iter().map(|(attempt, at)| (attempt, Some(at))).collect())
+        }
+        Statement::Release => {
+            let jobs: Vec<_> = part
+                .iter()
+                .filter_map(|ended| match &ended.outcome {
+                    Outcome::Released { delay } => Some((ended.job.fence(), millis(*delay))),
+                    _ => None,
+                })
+                .collect();
+            Ok(finish::release(session, &jobs).await?.into_iter().map(|attempt| (attempt, None)).collect())
+        }
+    }
+}
+
+/// Splits outcomes of one statement, so that none of the parts has more than 4 MiB of outputs.
+pub(in crate::worker) fn in_parts(group: Vec<Ended>) -> Vec<Vec<Ended>> {
+    let mut parts = Vec::new();
+    let (mut part, mut bytes) = (Vec::new(), 0);
+    for ended in group {
+        let size = ended.outcome.output_bytes();
+        if bytes + size > MAX_OUTPUT_BYTES_AT_ONCE && !part.is_empty() {
+            parts.push(std::mem::take(&mut part));
+            bytes = 0;
+        }
+        bytes += size;
+        part.push(ended);
+    }
+    parts.push(part);
+    parts
+}
+
+pub(in crate::worker) fn statement_of(outcome: &Outcome) -> Statement {
+    match outcome {
+        Outcome::Completed { output: Some(_) } => Statement::FinishWithOutput,
+        Outcome::Completed { output: None } | Outcome::Discarded { .. } | Outcome::Cancelled { .. } => {
+            Statement::Finish
+        }
+        Outcome::Failed { .. } => Statement::Retry,
+        Outcome::Snoozed { .. } => Statement::Snooze,
+        Outcome::Released { .. } => Statement::Release,
+    }
+}
+
+fn millis(delay: Duration) -> i64 {
+    // Delays are limited to years when they are made.
+    i64::try_from(delay.as_millis()).unwrap_or(i64::MAX)
+}

@@ -1,0 +1,115 @@
+//! The handler of a kind: how its args are decoded, and how it runs.
+//!
+//! - an async function for each job
+//! - a function that blocks its thread (`blocking`)
+//! - an async function for several jobs at once (`batches`)
+//!
+//! Promise: whatever its form, each job is an attempt of its own, with its own slot, timeout, cancel and outcome.
+
+mod batches;
+mod blocking;
+mod output;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+
+use crate::job::{CheckedJson, Job};
+use crate::worker::{Context, JobError};
+use batches::Batches;
+pub(in crate::worker) use batches::{MAX_BATCH, MAX_BATCH_WAIT};
+pub(in crate::worker) use blocking::BlockingThreads;
+pub use output::MAX_OUTPUT_BYTES;
+pub(in crate::worker) use output::json as output_json;
+
+/// A running handler.
+pub(in crate::worker) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Option<CheckedJson>, JobError>> + Send>>;
+
+type Start<S> = dyn Fn(&str, Context<S>) -> HandlerFuture + Send + Sync;
+
+/// A kind's handler and the kind's own defaults.
+pub(in crate::worker) struct Handler<S> {
+    pub kind: &'static str,
+    pub timeout: Option<Duration>,
+    pub retry_after: fn(u32) -> Option<Duration>,
+    start: Box<Start<S>>,
+}
+
+impl<S: Send + Sync + 'static> Handler<S> {
+    pub fn of<J, F, Fut, T>(handler: F) -> Self
+    where
+        J: Job,
+        F: Fn(J, Context<S>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<T, JobError>> + Send + 'static,
+        T: Serialize + 'static,
+    {
+        Self::starting(move |payload: J, context| {
+            let running = handler(payload, context);
+            Box::pin(async move { output::of(&running.await?) })
+        })
+    }
+
+    /// A function that blocks its thread.
+    pub fn blocking<J, F, T>(handler: F, threads: Arc<BlockingThreads>) -> Self
+    where
+        J: Job,
+        F: Fn(J, Context<S>) -> Result<T, JobError> + Send + Sync + 'static,
+        T: Serialize + 'static,
+    {
+        let handler = Arc::new(handler);
+        Self::starting(move |payload: J, context| {
+            let (handler, threads) = (Arc::clone(&handler), Arc::clone(&threads));
+            Box::pin(async move { threads.run(move || output::of(&handler(payload, context)?)).await? })
+        })
+    }
+
+    /// A function that handles several jobs at once.
+    pub fn many<J, F, Fut, T>(max: usize, wait: Duration, handler: F) -> Self
+    where
+        J: Job,
+        F: Fn(Vec<(J, Context<S>)>) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Vec<Result<T, JobError>>> + Send + 'static,
+        T: Serialize + 'static,
+    {
+        let batches = Batches::new(J::KIND, max, wait, move |jobs| {
+            let running = handler(jobs);
+            Box::pin(async move { running.await.into_iter().map(|result| output::of(&result?)).collect() })
+        });
+        Self::starting(move |payload: J, context| Box::pin(batches.join((payload, context))))
+    }
+
+    fn starting<J: Job>(start: impl Fn(J, Context<S>) -> HandlerFuture + Send + Sync + 'static) -> Self {
+        let start = move |args: &str, context: Context<S>| -> HandlerFuture {
+            match serde_json::from_str::<J>(args) {
+                Ok(payload) => start(payload, context),
+                Err(error) => {
+                    let text = format!("args do not decode as {}: {}", J::KIND, decode_problem(&error));
+                    Box::pin(std::future::ready(Err(JobError::retry(text))))
+                }
+            }
+        };
+        Self { kind: J::KIND, timeout: J::TIMEOUT, retry_after: J::retry_after, start: Box::new(start) }
+    }
+
+    /// Decodes the args and starts the handler.
+    pub fn start(&self, args: &str, context: Context<S>) -> HandlerFuture {
+        (self.start)(args, context)
+    }
+}
+
+/// What is wrong with args, without their content: errors are logged, args are not.
+fn decode_problem(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    // These messages name only fields of the payload's type.
+    if text.starts_with("missing field") || text.starts_with("duplicate field") {
+        return text;
+    }
+    format!(
+        "a field that it does not know, or a value that it cannot hold, at line {} column {}",
+        error.line(),
+        error.column()
+    )
+}

@@ -1,0 +1,146 @@
+//! Rescue: takes back the jobs of dead workers. Every worker does it for all peers.
+//!
+//! A peer is dead when, without a heartbeat in between,
+//! - its liveness lock was free in two probes at least a second apart, while the server on which it took the lock
+//!   still runs; or
+//! - its heartbeat has not changed for its lease (minus the time of two probes), as observed by a worker that could
+//!   reach the database throughout. After an outage the time restarts.
+//!
+//! One statement deletes the lease, only if no heartbeat has arrived since the probe, and takes back the jobs. Running
+//! it twice is safe.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+use crate::error::Error;
+use crate::job::State;
+use crate::observe::Event;
+use crate::postgres::within;
+use crate::store::worker::{self as store, Peer, Rescued};
+use crate::worker::finish::report::report_discarded;
+use crate::worker::handles::WorkerHandles;
+use crate::worker::liveness::lease::dead_after;
+
+/// How often to probe.
+const CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// How long a liveness lock must be free, over two probes.
+const FREE_FOR: Duration = Duration::from_secs(1);
+/// A longer gap between two probes (this worker was frozen or disconnected) proves nothing.
+const LONGEST_GAP: Duration = Duration::from_secs(3);
+/// How soon to retry stranded jobs with locked rows.
+const LOCKED_AGAIN: Duration = Duration::from_secs(1);
+/// A dead worker's claim may still commit this long after the worker was declared dead.
+const STRANDED_AFTER: Duration = Duration::from_secs(6);
+/// How often to scan for stranded jobs in any case. The scan reads the whole table of unfinished jobs.
+const STRANDED_EVERY: Duration = Duration::from_mins(10);
+const RESCUE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What this worker has observed of a peer since its heartbeat last changed.
+struct Watched {
+    heartbeat_at: DateTime<Utc>,
+    since: Instant,
+    lock_free_since: Option<Instant>,
+}
+
+pub(in crate::worker) struct Rescuer {
+    handles: Arc<WorkerHandles>,
+    watched: HashMap<Uuid, Watched>,
+    looked_at: Instant,
+    stranded_at: Instant,
+    /// By when the last claims of a dead worker commit, if ever.
+    late_stranded_at: Option<Instant>,
+}
+
+impl Rescuer {
+    pub fn new(handles: Arc<WorkerHandles>) -> Self {
+        let now = Instant::now();
+        Self { handles, watched: HashMap::new(), looked_at: now, stranded_at: now, late_stranded_at: None }
+    }
+
+    /// Probes until it is dropped.
+    pub async fn run(mut self) {
+        loop {
+            tokio::time::sleep(CHECK_INTERVAL).await;
+            if let Err(error) = self.round().await {
+                self.watched.clear();
+                tracing::warn!(%error, "peers could not be probed; trying again");
+            }
+        }
+    }
+
+    async fn round(&mut self) -> Result<(), Error> {
+        let me = self.handles.lease.worker_id();
+        let peers = within(LONGEST_GAP, store::probe_peers(&self.handles.database, me)).await?;
+        let now = Instant::now();
+        let gap = now - self.looked_at;
+        self.looked_at = now;
+        self.watched.retain(|id, _| peers.iter().any(|peer| peer.id == *id));
+        for peer in peers {
+            if self.is_dead(&peer, now, gap) {
+                // Set before the rescue, which may take effect although its answer is lost. Then the peer's jobs far
+                // behind the front are stranded now, and those of its last claims later.
+                (self.stranded_at, self.late_stranded_at) = (now, Some(now + STRANDED_AFTER));
+                self.rescue(&peer).await?;
+                self.watched.remove(&peer.id);
+            }
+        }
+        if self.stranded_at <= now || self.late_stranded_at.is_some_and(|at| at <= now) {
+            let (stranded, locked) = within(RESCUE_TIMEOUT, store::rescue_stranded(&self.handles.database)).await?;
+            self.report(&stranded);
+            self.stranded_at = now + if locked > 0 { LOCKED_AGAIN } else { STRANDED_EVERY };
+            self.late_stranded_at = self.late_stranded_at.filter(|at| *at > now);
+        }
+        Ok(())
+    }
+
+    fn is_dead(&mut self, peer: &Peer, now: Instant, gap: Duration) -> bool {
+        let lease = Duration::from_millis(u64::try_from(peer.lease_ms).unwrap_or(0));
+        let watched = self.watched.entry(peer.id).or_insert(Watched {
+            heartbeat_at: peer.heartbeat_at,
+            since: now,
+            lock_free_since: None,
+        });
+        if watched.heartbeat_at != peer.heartbeat_at || gap > LONGEST_GAP.min(lease / 2) {
+            *watched = Watched { heartbeat_at: peer.heartbeat_at, since: now, lock_free_since: None };
+        }
+        if peer.lock_is_free && watched.lock_free_since.is_none() {
+            // If the peer held an idle lock, no worker holds it now.
+            self.handles.idle_locks.verify_peers();
+        }
+        watched.lock_free_since = if peer.lock_is_free { watched.lock_free_since.or(Some(now)) } else { None };
+        watched.lock_free_since.is_some_and(|since| now - since >= FREE_FOR) || now - watched.since >= dead_after(lease)
+    }
+
+    async fn rescue(&self, peer: &Peer) -> Result<(), Error> {
+        let kept = self.handles.config.retention.discarded_seconds();
+        let rescued =
+            within(RESCUE_TIMEOUT, store::rescue_worker(&self.handles.database, peer.id, peer.heartbeat_at, kept))
+                .await?;
+        tracing::warn!(worker_id = %peer.id, jobs = rescued.len(), "worker declared dead");
+        self.report(&rescued);
+        Ok(())
+    }
+
+    fn report(&self, rescued: &[Rescued]) {
+        for job in rescued {
+            self.handles.metrics.rescued.increment();
+            let attempt = job.attempt.unsigned_abs();
+            self.handles.events.send(|| Event::JobRescued { job_id: job.id, kind: job.kind.clone(), attempt });
+            let worker_id = job.worker.map(|id| id.to_string());
+            tracing::warn!(worker_id, job_id = job.id, kind = job.kind, attempt = job.attempt, "job rescued");
+            if job.discarded {
+                let metrics = &self.handles.metrics;
+                report_discarded(metrics, job.id, &job.kind, job.attempt, job.max_attempts, &job.error);
+                let (job_id, kind, state) = (job.id, job.kind.clone(), State::Discarded);
+                self.handles.events.send(|| Event::JobFinished { job_id, kind, attempt, state });
+            }
+        }
+        if !rescued.is_empty() {
+            self.handles.wake.all();
+        }
+    }
+}

@@ -1,0 +1,3 @@
+//! Listing and controlling jobs.
+
+mod library;

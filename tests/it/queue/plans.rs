@@ -1,0 +1,168 @@
+//! How Postgres runs the statements of the hot path, whatever it believes about the tables
+//! (CONFORMANCE 14), and what dead rows cost them (CONFORMANCE 15).
+
+use std::time::Duration;
+
+use crate::support::database::TestDatabase;
+use crate::support::rows::{number, number_becomes, workers_listen};
+use crate::support::worker::{TestWorker, task};
+use postrider::{NewJob, enqueue, enqueue_copy};
+use tokio_postgres::Client;
+
+const CLAIM: &str = include_str!("../../../sql/queries/claim/claim.sql");
+const CLAIM_SESSION: &str = include_str!("../../../sql/queries/claim/claim_session.sql");
+const FIND_BEHIND: &str = include_str!("../../../sql/queries/claim/find_skipped.sql");
+const FINISH: &str = include_str!("../../../sql/queries/finish/finish.sql");
+const FINISH_SESSION: &str = include_str!("../../../sql/queries/finish/finish_session.sql");
+
+/// What a statement is prepared with, and what it is executed with.
+struct Statement {
+    settings: &'static str,
+    text: &'static str,
+    types: &'static str,
+    values: &'static str,
+}
+
+const WORKER: &str = "00000000-0000-0000-0000-000000000001";
+const STATEMENTS: [(&str, Statement); 3] = [
+    (
+        "claim",
+        Statement {
+            settings: CLAIM_SESSION,
+            text: CLAIM,
+            types: "text[], bigint[], text[], uuid, timestamptz[], bigint[]",
+            values: "'{default,other}', '{100,100}', '{task,mail}', '00000000-0000-0000-0000-000000000001',
+                     array_fill('1970-01-01Z'::timestamptz, ARRAY[8]), array_fill(0::bigint, ARRAY[8])",
+        },
+    ),
+    (
+        "find_skipped",
+        Statement {
+            settings: CLAIM_SESSION,
+            text: FIND_BEHIND,
+            types: "text[], text[], timestamptz[], bigint[]",
+            values: "'{default,other}', '{task,mail}', array_fill(now(), ARRAY[8]), array_fill(0::bigint, ARRAY[8])",
+        },
+    ),
+    (
+        "finish",
+        Statement {
+            settings: FINISH_SESSION,
+            text: FINISH,
+            types: "bigint[], integer[], uuid[], text[], bigint[], text[], text[]",
+            values: "'{1,2}', '{1,1}',
+                     '{00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000001}',
+                     '{completed,completed}', '{86400,86400}', '{NULL,NULL}', '{NULL,NULL}'",
+        },
+    ),
+];
+
+/// The plans of all statements on connections set up as a worker's are. Analyses nothing.
+async fn assert_plans(db: &TestDatabase, when: &str) {
+    for (name, statement) in &STATEMENTS {
+        let Statement { settings, text, types, values } = statement;
+        let client = db.connect().await;
+        client.batch_execute(settings).await.unwrap();
+        client.batch_execute(&format!("PREPARE statement ({types}) AS {text}")).await.unwrap();
+        let rows = client.query(&format!("EXPLAIN EXECUTE statement ({values})"), &[]).await.unwrap();
+        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+        let plan = plan.join("\n");
+        for bad in ["Seq Scan on job", "Sort", "Bitmap", "Hash Join"] {
+            let is_allowed = *name == "finish" && bad == "Hash Join";
+            assert!(is_allowed || !plan.contains(bad), "{name} {when}: {bad}\n{plan}");
+        }
+        let wanted: &[(&str, usize)] = match *name {
+            "claim" => {
+                &[("Index Scan using job_claim", 4), ("Index Only Scan using job_claim", 1), ("Tid Scan on job", 1)]
+            }
+            "find_skipped" => &[("Index Scan using job_claim", 1)],
+            _ => &[("Index Scan using job_pkey", 1)],
+        };
+        for (node, count) in wanted {
+            assert_eq!(plan.matches(node).count(), *count, "{name} {when}: {node}\n{plan}");
+        }
+    }
+}
+
+async fn fill(client: &mut Client, count: usize) {
+    let tx = client.transaction().await.unwrap();
+    enqueue_copy(&tx, (0..count).map(|_| NewJob::of(&task("")))).await.unwrap();
+    tx.commit().await.unwrap();
+}
+
+// CONFORMANCE 14
+#[tokio::test(flavor = "multi_thread")]
+async fn claims_and_finishes_are_index_scans_whatever_the_statistics_say() {
+    let db = TestDatabase::new().await;
+    let mut client = db.connect().await;
+    client
+        .execute(
+            &format!(
+                "INSERT INTO postrider.worker (id, lock_key, lease_ms, pid, host, version, queues)
+                 VALUES ('{WORKER}', 1, 15000, 1, 'h', 'v', '{{default}}')"
+            ),
+            &[],
+        )
+        .await
+        .unwrap();
+    assert_plans(&db, "on an empty table").await;
+    client.batch_execute("ANALYZE postrider.job").await.unwrap();
+    fill(&mut client, 100).await;
+    assert_plans(&db, "on a small table with the statistics of an empty one").await;
+    fill(&mut client, 100_000).await;
+    assert_plans(&db, "on a large table with the statistics of an empty one").await;
+    client.batch_execute("ANALYZE postrider.job").await.unwrap();
+    assert_plans(&db, "on a large table with its statistics").await;
+    client.batch_execute("DELETE FROM postrider.job WHERE id % 1000 <> 0").await.unwrap();
+    assert_plans(&db, "on a small table with the statistics of a large one").await;
+}
+
+// CONFORMANCE 15
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_rows_in_front_are_not_walked_by_each_claim() {
+    let db = TestDatabase::new().await;
+    let mut client = db.connect().await;
+    fill(&mut client, 30_000).await;
+    // A snapshot that keeps all dead rows for as long as it lives.
+    let old = db.connect().await;
+    old.batch_execute("BEGIN ISOLATION LEVEL REPEATABLE READ; SELECT count(*) FROM postrider.job").await.unwrap();
+    let start = || {
+        TestWorker::start(
+            &db.database,
+            |w| w.queue("default", 20).poll_interval(Duration::from_hours(1)),
+            |_, _| async { Ok(()) },
+        )
+    };
+    // Figures are complete only when the connections that they are about have ended.
+    let first = start();
+    number_becomes(&client, "SELECT count(*) FROM postrider.job", 0).await;
+    first.stop().await;
+
+    let entries = "SELECT idx_tup_read FROM pg_stat_user_indexes WHERE indexrelname = 'job_claim'";
+    let before = settled(&client, entries).await;
+    let mut worker = start();
+    workers_listen(&client, 1).await;
+    for _ in 0..300 {
+        enqueue(&client, &task("new")).await.unwrap();
+        worker.next_start().await;
+    }
+    worker.stop().await;
+    let read = settled(&client, entries).await - before;
+    old.batch_execute("COMMIT").await.unwrap();
+    // Reading them each time would be 300 times 30,000. Some scans from the start are allowed.
+    println!("{read} index entries read for 300 jobs behind 30,000 dead ones");
+    assert!(read < 300 * 30_000 / 10, "{read} index entries read");
+}
+
+/// A figure of the statistics, which come late, once it no longer changes.
+async fn settled(client: &Client, query: &str) -> i64 {
+    let mut last = -1;
+    let mut same = 0;
+    while same < 4 {
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        let now = number(client, query).await;
+        same = if now == last { same + 1 } else { 0 };
+        last = now;
+    }
+    last
+}

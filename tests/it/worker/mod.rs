@@ -1,0 +1,31 @@
+//! Workers: claiming, running, recording, dying.
+
+mod bad_rows;
+mod basics;
+mod batches;
+mod blocking;
+mod cancel;
+mod claim;
+mod claim_failures;
+mod complete_in;
+mod database_failures;
+mod due_times;
+mod events;
+mod failover;
+mod frozen;
+mod handler_faults;
+mod idle_cost;
+mod isolation;
+mod lifecycle;
+mod outcomes;
+mod outputs;
+mod panic_hooks;
+mod periodic;
+mod pickup_latency;
+mod prefetch;
+mod recording;
+mod refused_outcomes;
+mod retry_delays;
+mod silent_listener;
+mod slow_statements;
+mod stress;

@@ -1,0 +1,127 @@
+//! The value that a handler returns is kept with its job.
+
+use std::time::Duration;
+
+use crate::support::database::TestDatabase;
+use crate::support::rows::{job, job_becomes, number_becomes};
+use crate::support::worker::{Starts, Task, task, tasks};
+use postrider::worker::{MAX_OUTPUT_BYTES, Worker};
+use postrider::{Context, JobError, Shutdown, State, admin, enqueue, enqueue_many};
+use serde::{Deserialize, Serialize};
+
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+struct Answer {
+    name: String,
+    size: u64,
+}
+
+/// Runs `work` while a worker with this handler runs.
+async fn with_worker<T, Fut>(
+    db: &TestDatabase,
+    handler: impl Fn(Task, Context<Starts>) -> Fut + Send + Sync + 'static,
+    work: impl AsyncFnOnce(),
+) where
+    T: Serialize + Send + 'static,
+    Fut: Future<Output = Result<T, JobError>> + Send + 'static,
+{
+    let (starts, _) = tokio::sync::mpsc::unbounded_channel();
+    let worker = Worker::new(db.another_pool(), starts)
+        .queue("default", 50)
+        .retry_policy(|_| Duration::ZERO)
+        .handle::<Task, _, _, T>(handler);
+    let shutdown = Shutdown::new();
+    let running = tokio::spawn(worker.run(shutdown.clone()));
+    work().await;
+    shutdown.begin();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_is_kept_until_the_job_runs_again() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let handler = |task: Task, _: Context<Starts>| async move {
+        Ok((task.name != "none").then_some(Answer { name: task.name, size: 7 }))
+    };
+    with_worker(&db, handler, async || {
+        let (some, none) =
+            (enqueue(&client, &task("some")).await.unwrap(), enqueue(&client, &task("none")).await.unwrap());
+        let done = job_becomes(&client, some, State::Completed).await;
+        assert_eq!(done.output_as().unwrap(), Some(Answer { name: "some".to_owned(), size: 7 }));
+        assert!(job_becomes(&client, none, State::Completed).await.output.is_none());
+        let listed = admin::list(&client, &admin::ListFilter::default()).await.unwrap();
+        assert_eq!(listed[1].output.as_ref().unwrap().get(), done.output.unwrap().get());
+    })
+    .await;
+    // A retry starts without the former value.
+    let listed = admin::list(&client, &admin::ListFilter::default()).await.unwrap();
+    assert!(admin::retry(&client, listed[1].id).await.unwrap().output.is_none());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_is_too_large_or_cannot_be_stored_fails_the_attempt() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let handler = |task: Task, cx: Context<Starts>| async move {
+        Ok(match (task.name.as_str(), cx.attempt()) {
+            ("large", 1) => "x".repeat(MAX_OUTPUT_BYTES),
+            ("nul", 1) => "\0".to_owned(),
+            _ => "x".repeat(MAX_OUTPUT_BYTES - 2),
+        })
+    };
+    with_worker(&db, handler, async || {
+        for (name, why) in [("large", "output is 65538 bytes, more than 65536"), ("nul", "NUL")] {
+            let id = enqueue(&client, &task(name)).max_attempts(2).await.unwrap();
+            let done = job_becomes(&client, id, State::Completed).await;
+            assert_eq!(done.attempt, 2);
+            assert!(done.error.unwrap().contains(why));
+            assert_eq!(done.output.unwrap().get().len(), MAX_OUTPUT_BYTES);
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn large_values_of_many_jobs_are_all_recorded() {
+    const JOBS: usize = 300;
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    enqueue_many(&client, &tasks(JOBS)).await.unwrap();
+    let handler = |task: Task, _: Context<Starts>| async move { Ok(task.name.repeat(10_000)) };
+    with_worker(&db, handler, async || {
+        let done = "SELECT count(*) FROM postrider.job_history AS h
+                    WHERE output #>> '{}' = repeat(args ->> 'name', 10000)";
+        number_becomes(&client, done, i64::try_from(JOBS).unwrap()).await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_transaction_of_the_handler_completes_its_job_with_a_value_or_not_at_all() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    client.batch_execute("CREATE TABLE effect (job bigint)").await.unwrap();
+    let handler = |task: Task, cx: Context<Starts>| async move {
+        let mut client = cx.database().client().await?;
+        let tx = client.transaction().await?;
+        tx.execute("INSERT INTO effect VALUES ($1)", &[&cx.job_id()]).await?;
+        cx.complete_in_with_output(&tx, &Answer { name: task.name.clone(), size: cx.attempt().into() }).await?;
+        if task.name == "rolled back once" && cx.attempt() == 1 {
+            tx.rollback().await?;
+        } else {
+            tx.commit().await?;
+        }
+        Ok("not kept")
+    };
+    with_worker(&db, handler, async || {
+        for (name, attempts) in [("committed", 1), ("rolled back once", 2)] {
+            let id = enqueue(&client, &task(name)).await.unwrap();
+            let done = job_becomes(&client, id, State::Completed).await;
+            assert_eq!(done.output_as().unwrap(), Some(Answer { name: name.to_owned(), size: attempts }));
+        }
+    })
+    .await;
+    assert_eq!(db.count("effect").await, 2);
+    let first = admin::list(&client, &admin::ListFilter::default()).await.unwrap()[1].id;
+    assert_eq!(job(&client, first).await.attempt, 1);
+}
