@@ -7,7 +7,7 @@ use std::error::Error as StdError;
 use std::time::Duration;
 
 use deadpool_postgres::{HookError, PoolError};
-use tokio_postgres::error::SqlState;
+use tokio_postgres::error::{Severity, SqlState};
 
 use crate::error_chain::{causes, chain_text};
 use crate::job::{JobId, State};
@@ -158,12 +158,27 @@ impl Error {
     }
 
     /// Whether the statement may have taken effect: its answer was lost, or its session ended, perhaps between the
-    /// commit and the answer.
+    /// commit and the answer. Class 08 comes from a pooler that has lost its server.
     pub(crate) fn leaves_doubt(&self) -> bool {
-        match self {
-            Self::Connect { .. } => false,
-            _ => self.sqlstate().is_none_or(|code| code.starts_with("57P")),
-        }
+        let Self::Database(error) = self else { return !matches!(self, Self::Connect { .. }) };
+        error.as_db_error().is_none_or(|db| {
+            matches!(db.parsed_severity(), Some(Severity::Fatal | Severity::Panic))
+                || ["08", "57P"].iter().any(|class| db.code().code().starts_with(class))
+        })
+    }
+
+    /// Whether the database has answered that it does not run the statement, and may answer the same next time.
+    pub(crate) fn is_refusal(&self) -> bool {
+        let lasts = |code: &str| !is_transient_state(code) || code == SqlState::QUERY_CANCELED.code();
+        self.sqlstate().is_some_and(lasts) && !self.leaves_doubt()
+    }
+
+    /// Whether the reason lies in the database as a whole: a missing right, object or partition, no space, no writes.
+    pub(crate) fn is_about_the_database(&self) -> bool {
+        self.lacks_partition()
+            || self.sqlstate().is_some_and(|code| {
+                code == "25006" || ["3D", "3F", "42", "53", "58"].iter().any(|class| code.starts_with(class))
+            })
     }
 
     /// Whether the database cannot store a value. Another value may succeed.
@@ -172,8 +187,8 @@ impl Error {
     }
 
     /// Whether the database refused a row of the statement because of a value, a constraint, a trigger or a
-    /// user-defined function. Other rows may succeed. All other refusals concern the whole database: down, full,
-    /// missing privileges, an unexpected schema.
+    /// user-defined function. Other rows may succeed. Other refusals may be about a row, too: a trigger can raise any
+    /// SQLSTATE.
     pub(crate) fn is_about_a_row(&self) -> bool {
         !self.lacks_partition()
             && self.sqlstate().is_some_and(|code| ROW_CLASSES.iter().any(|class| code.starts_with(class)))
@@ -191,14 +206,12 @@ impl Error {
         self.sqlstate() == Some("42501")
     }
 
-    /// Whether the history has no partition for a row.
+    /// Whether the history has no partition for a row. A trigger that raises the same SQLSTATE names no table.
     pub(crate) fn lacks_partition(&self) -> bool {
-        match self {
-            Self::Database(error) => error
-                .as_db_error()
-                .is_some_and(|db| *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none()),
-            _ => false,
-        }
+        let Self::Database(error) = self else { return false };
+        error.as_db_error().is_some_and(|db| {
+            *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none() && db.table() == Some("job_history")
+        })
     }
 
     /// Whether the statement waited too long for a lock.

@@ -115,7 +115,7 @@ pub async fn cancel(client: &impl Queryable, id: JobId) -> Result<JobRecord, Err
     for _ in 0..MAX_TRIES {
         let retention = store::admin::cancelled_retention(client, id).await?.unwrap_or(default);
         // If no worker has run for a while, the history may lack the partition.
-        store::history::make_partition_for(client, retention).await?;
+        store::history::make_partition_in(client, retention).await?;
         let waiting = store::admin::cancel_waiting(client, id, retention).await?;
         let found = waiting || store::admin::cancel_running(client, id).await?;
         let job = store::read::find_job(client, id).await?.ok_or(Error::NotFound(id))?;

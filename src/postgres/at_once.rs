@@ -1,6 +1,6 @@
 //! A connection for work that must not wait for handlers.
 
-use std::ops::{Deref, DerefMut};
+use std::ops::Deref;
 
 use deadpool_postgres::Object;
 use tokio_postgres::Client;
@@ -9,7 +9,7 @@ use super::Database;
 use crate::error::Error;
 
 /// A connection from the pool, or a dedicated one if handlers hold the whole pool.
-pub(crate) enum AtOnce {
+pub(super) enum AtOnce {
     Pooled(Object),
     Own(Client),
 }
@@ -25,18 +25,19 @@ impl Deref for AtOnce {
     }
 }
 
-impl DerefMut for AtOnce {
-    fn deref_mut(&mut self) -> &mut Client {
+impl AtOnce {
+    /// Closes the connection: it does not return to the pool.
+    pub(super) fn close(self) {
         match self {
-            Self::Pooled(object) => object,
-            Self::Own(client) => client,
+            Self::Pooled(object) => drop(Object::take(object)),
+            Self::Own(client) => drop(client),
         }
     }
 }
 
 impl Database {
     /// Returns a connection for `purpose` without waiting for the pool.
-    pub(crate) async fn client_at_once(&self, purpose: &str) -> Result<AtOnce, Error> {
+    pub(super) async fn client_at_once(&self, purpose: &str) -> Result<AtOnce, Error> {
         if let Some(object) = self.connections.get_at_once().await? {
             return Ok(AtOnce::Pooled(object));
         }

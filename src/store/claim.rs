@@ -12,7 +12,7 @@ use super::finish::Fence;
 use super::session::Session;
 use crate::error::Error;
 use crate::job::{JobId, JobKey, StoredJson, StoredTime};
-use crate::postgres::{Database, Params};
+use crate::postgres::{Database, Limits, Params, Statements};
 use crate::sql::sql;
 
 pub(crate) struct ClaimedJob {
@@ -107,8 +107,13 @@ pub(crate) struct Claimed {
 static CLAIM_READABLE: LazyLock<String> =
     LazyLock::new(|| sql!("claim/claim").replace("j.args,", "postrider.readable(j.args) AS args,"));
 
+/// The limits of a claim.
+const CLAIM_LIMITS: Limits = Limits { statement: Duration::from_secs(5), lock: Duration::from_secs(2) };
+/// The limits of a read on the pool.
+const READ_LIMITS: Limits = Limits { statement: Duration::from_secs(5), lock: Duration::from_secs(2) };
+
 pub(crate) async fn open_session(database: &Database, direct: bool) -> Result<Session, Error> {
-    Session::open(database, "claim", direct, sql!("claim/claim_session")).await
+    Session::open(database, "claim", direct, sql!("claim/claim_session"), CLAIM_LIMITS).await
 }
 
 /// Claims due jobs of the `kinds` for the worker.
@@ -231,13 +236,9 @@ pub(crate) async fn vanished_jobs(session: &Session, jobs: &[JobKey]) -> Result<
 
 /// Returns the attempts of the worker that are to be cancelled, among the jobs with these ids.
 pub(crate) async fn cancel_requests(database: &Database, worker: Uuid, ids: &[JobId]) -> Result<Vec<Fence>, Error> {
-    let rows = database
-        .client_at_once("cancel")
-        .await?
-        .query_typed(
-            &database.statement(sql!("claim/cancel_requests")),
-            &[(&ids, Type::INT8_ARRAY), (&worker, Type::UUID)],
-        )
-        .await?;
+    let tx = database.begin_at_once("cancel", READ_LIMITS).await?;
+    let statements = Statements::on(&tx);
+    let params: Params<'_> = &[(&ids, Type::INT8_ARRAY), (&worker, Type::UUID)];
+    let rows = tx.commit_with(statements.query_typed(sql!("claim/cancel_requests"), params)).await?;
     rows.iter().map(|row| Ok(Fence { id: row.try_get("id")?, claim: row.try_get("claim")?, worker })).collect()
 }

@@ -1,5 +1,7 @@
 //! The statements that record outcomes, only for attempts whose fence holds.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
@@ -8,7 +10,7 @@ use uuid::Uuid;
 use super::session::Session;
 use crate::error::Error;
 use crate::job::{CheckedJson, JobId};
-use crate::postgres::{Database, Params, Queryable, Statements};
+use crate::postgres::{Database, Limits, Params, Queryable, Statements};
 use crate::sql::sql;
 
 /// Only the attempt with the current fence may write to its job. Each claim creates a new fence.
@@ -58,8 +60,11 @@ impl Fence {
     }
 }
 
+/// The limits of a statement that records outcomes.
+const LIMITS: Limits = Limits { statement: Duration::from_secs(10), lock: Duration::from_secs(2) };
+
 pub(crate) async fn open_session(database: &Database, direct: bool) -> Result<Session, Error> {
-    Session::open(database, "finish", direct, sql!("finish/finish_session")).await
+    Session::open(database, "finish", direct, sql!("finish/finish_session"), LIMITS).await
 }
 
 /// Moves jobs to the history. Returns those whose fence held.

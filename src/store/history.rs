@@ -1,12 +1,19 @@
 //! The statements that maintain tables: partitions of the history, vacuum.
 
+use std::time::Duration;
+
 use chrono::NaiveDate;
-use tokio_postgres::GenericClient;
 use tokio_postgres::types::Type;
+use tokio_postgres::{Client, GenericClient};
 
 use crate::error::Error;
-use crate::postgres::{Database, Queryable, Statements};
+use crate::postgres::{Database, Limits, Params, Queryable, Statements};
 use crate::sql::sql;
+
+/// The limits of a statement about partitions. It may have to wait for one that detaches a partition.
+const LIMITS: Limits = Limits { statement: Duration::from_secs(10), lock: Duration::from_secs(10) };
+/// The limits of a connection that detaches partitions or vacuums. Both wait for readers.
+const LONG_LIMITS: Limits = Limits { statement: Duration::from_mins(10), lock: Duration::from_mins(10) };
 
 /// A partition after the end of its day.
 pub(crate) struct ExpiredPartition {
@@ -32,26 +39,28 @@ impl PartitionName {
 }
 
 pub(crate) async fn partitions_to_make(database: &Database, days_ahead: i32) -> Result<Vec<NaiveDate>, Error> {
-    let params = [(&days_ahead as _, Type::INT4)];
-    let rows = database
-        .client()
-        .await?
-        .query_typed(&database.statement(sql!("history/history_partitions_to_make")), &params)
-        .await?;
+    let params: Params<'_> = &[(&days_ahead, Type::INT4)];
+    let tx = database.begin(LIMITS).await?;
+    let statement = Statements::on(&tx);
+    let rows = tx.commit_with(statement.query_typed(sql!("history/history_partitions_to_make"), params)).await?;
     rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
 }
 
 pub(crate) async fn make_partition(database: &Database, day: NaiveDate) -> Result<(), Error> {
-    database
-        .client()
-        .await?
-        .query_typed(&database.statement(sql!("history/make_history_partition")), &[(&day, Type::DATE)])
-        .await?;
+    let tx = database.begin(LIMITS).await?;
+    let params: Params<'_> = &[(&day, Type::DATE)];
+    tx.commit_with(Statements::on(&tx).query_typed(sql!("history/make_history_partition"), params)).await?;
     Ok(())
 }
 
 /// Creates the partition for jobs that finish now and have this retention.
-pub(crate) async fn make_partition_for(client: &impl Queryable, retention_seconds: i64) -> Result<(), Error> {
+pub(crate) async fn make_partition_for(database: &Database, retention_seconds: i64) -> Result<(), Error> {
+    let tx = database.begin(LIMITS).await?;
+    tx.commit_with(make_partition_in(&tx, retention_seconds)).await
+}
+
+/// The same on a connection of the caller.
+pub(crate) async fn make_partition_in(client: &impl Queryable, retention_seconds: i64) -> Result<(), Error> {
     let params = [(&retention_seconds as _, Type::INT8)];
     Statements::on(client).query_typed(sql!("history/make_history_partition_for"), &params).await?;
     Ok(())
@@ -89,6 +98,11 @@ pub(crate) async fn drop_partition(client: &impl Queryable, name: &PartitionName
 async fn on_partition(client: &impl Queryable, statement: &'static str, name: &PartitionName) -> Result<(), Error> {
     let statement = client.schema().statement(statement).replace("{partition}", name.as_str());
     Ok(client.raw().batch_execute(&statement).await?)
+}
+
+/// Limits the statements of a direct connection for maintenance. They cannot run in transactions.
+pub(crate) async fn limit_maintenance(client: &Client) -> Result<(), Error> {
+    LONG_LIMITS.apply_to_session(client).await
 }
 
 /// Tries to acquire the lock of a maintenance task. The connection holds it until it closes.

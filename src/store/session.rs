@@ -1,21 +1,25 @@
 //! A dedicated connection of a worker.
 //!
 //! A direct connection to Postgres uses settings and prepared statements. A connection through a transaction pooler
-//! uses neither, since both would leak into other sessions: it sends each statement as text.
+//! uses neither, since both would leak into other sessions: it sends each statement as text, in a transaction.
+//!
+//! Promise: the server limits the time of each statement and each wait for a lock, whatever becomes of this process.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
+use futures_util::future::try_join;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 
 use crate::error::Error;
-use crate::postgres::{Database, Params, Schema};
+use crate::postgres::{Database, Limits, Params, Schema};
 use crate::sql::sql;
 
 pub(crate) struct Session {
     client: Client,
     direct: bool,
+    limits: Limits,
     is_utf8: bool,
     schema: Schema,
     prepared: Mutex<HashMap<&'static str, Statement>>,
@@ -46,6 +50,11 @@ impl SessionSlot {
         }
     }
 
+    /// Closes a session that was opened when it was not known whether the connection is direct, or that is not any more.
+    pub fn close_unless(&mut self, direct: bool) {
+        self.0.take_if(|session| session.direct != direct);
+    }
+
     /// Puts a session back for the next use.
     pub fn keep(&mut self, session: Session) {
         self.0 = Some(session);
@@ -61,29 +70,39 @@ const KEEPALIVES: &str = sql!("session/session_keepalives");
 
 impl Session {
     /// Opens the connection. `settings` are applied if it is direct.
-    pub async fn open(database: &Database, purpose: &str, direct: bool, settings: &str) -> Result<Self, Error> {
+    pub async fn open(
+        database: &Database,
+        purpose: &str,
+        direct: bool,
+        settings: &str,
+        limits: Limits,
+    ) -> Result<Self, Error> {
         let (client, connection) = database.connect(purpose).await?;
         let is_utf8 = connection.parameter("server_encoding") == Some("UTF8");
         // Ends when the client is dropped or the connection breaks. Pending statements then return the error.
         tokio::spawn(connection);
         if direct {
-            client.batch_execute(&[KEEPALIVES, settings].concat()).await?;
+            Self::set_up(&client, settings, limits).await?;
         }
-        Ok(Self { client, direct, is_utf8, schema: database.schema().clone(), prepared: Mutex::default() })
+        Ok(Self { client, direct, limits, is_utf8, schema: database.schema().clone(), prepared: Mutex::default() })
     }
 
     pub async fn query(&self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, Error> {
         if !self.direct {
-            return Ok(self.client.query_typed(&self.schema.statement(sql), params).await?);
+            let text = self.schema.statement(sql);
+            return self.limits.run(&self.client, self.client.query_typed(&text, params)).await;
         }
         let statement = self.statement(sql, params).await?;
         let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
         Ok(self.client.query(&statement, &values).await?)
     }
 
-    /// Makes the server detect a broken direct connection.
-    pub async fn keep_alive(client: &Client) -> Result<(), Error> {
-        Ok(client.batch_execute(KEEPALIVES).await?)
+    /// Makes the server detect that a direct connection is broken, and limit its statements.
+    pub async fn set_up(client: &Client, settings: &str, limits: Limits) -> Result<(), Error> {
+        let settings = async { Ok(client.batch_execute(&[KEEPALIVES, settings].concat()).await?) };
+        // Sent together.
+        try_join(settings, limits.apply_to_session(client)).await?;
+        Ok(())
     }
 
     /// Whether the database is encoded in UTF-8, so that all text can be sent.

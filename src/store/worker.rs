@@ -1,15 +1,22 @@
 //! The statements of leases, and of the rescue of dead workers' jobs.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
 use tokio_postgres::types::Type;
-use tokio_postgres::{GenericClient, Row};
+use tokio_postgres::{Client, GenericClient, Row};
 use uuid::Uuid;
 
 use super::session::Session;
 use crate::error::Error;
 use crate::job::{JobId, StoredTime};
-use crate::postgres::{Database, Queryable, Statements};
+use crate::postgres::{Database, Limits, Params, Queryable, Statements};
 use crate::sql::sql;
+
+/// The limits of a statement about the lease, or about the leases of peers.
+const LEASE_LIMITS: Limits = Limits { statement: Duration::from_secs(3), lock: Duration::from_secs(2) };
+/// The limits of a rescue.
+const RESCUE_LIMITS: Limits = Limits { statement: Duration::from_secs(30), lock: Duration::from_secs(5) };
 
 pub(crate) struct Registration<'r> {
     pub id: Uuid,
@@ -47,33 +54,27 @@ pub(crate) struct Rescued {
 
 /// Registers the worker. Returns its start time by the database's clock.
 pub(crate) async fn register(database: &Database, worker: &Registration<'_>) -> Result<DateTime<Utc>, Error> {
-    let row = database
-        .client()
-        .await?
-        .query_typed_one(
-            &database.statement(sql!("worker/register_worker")),
-            &[
-                (&worker.id, Type::UUID),
-                (&worker.lock_key, Type::INT8),
-                (&worker.lease_ms, Type::INT4),
-                (&worker.pid, Type::INT4),
-                (&worker.host, Type::TEXT),
-                (&worker.version, Type::TEXT),
-                (&worker.queues, Type::TEXT_ARRAY),
-                (&worker.declares, Type::TEXT_ARRAY),
-                (&worker.cancelled_seconds, Type::INT8),
-                (&worker.started_at, Type::TIMESTAMPTZ),
-            ],
-        )
-        .await?;
+    let params: Params<'_> = &[
+        (&worker.id, Type::UUID),
+        (&worker.lock_key, Type::INT8),
+        (&worker.lease_ms, Type::INT4),
+        (&worker.pid, Type::INT4),
+        (&worker.host, Type::TEXT),
+        (&worker.version, Type::TEXT),
+        (&worker.queues, Type::TEXT_ARRAY),
+        (&worker.declares, Type::TEXT_ARRAY),
+        (&worker.cancelled_seconds, Type::INT8),
+        (&worker.started_at, Type::TIMESTAMPTZ),
+    ];
+    let tx = database.begin(LEASE_LIMITS).await?;
+    let row = tx.commit_with(Statements::on(&tx).query_typed_one(sql!("worker/register_worker"), params)).await?;
     Ok(row.try_get(0)?)
 }
 
-/// Opens the connection of the heartbeat. It is not from the pool: handlers may hold the whole pool for longer than
-/// the lease.
-pub(crate) async fn open_session(database: &Database) -> Result<Session, Error> {
-    // It has no settings, so it need not be direct.
-    Session::open(database, "lease", false, "").await
+/// Opens the connection of heartbeats and probes. It is not from the pool: handlers may hold the whole pool for longer
+/// than the lease.
+pub(crate) async fn open_session(database: &Database, direct: bool) -> Result<Session, Error> {
+    Session::open(database, "lease", direct, "", LEASE_LIMITS).await
 }
 
 /// The answer to a heartbeat.
@@ -115,11 +116,8 @@ pub(crate) async fn timeline(session: &Session) -> Result<String, Error> {
 }
 
 pub(crate) async fn deregister(database: &Database, worker: Uuid) -> Result<(), Error> {
-    database
-        .client()
-        .await?
-        .execute_typed(&database.statement(sql!("worker/deregister_worker")), &[(&worker, Type::UUID)])
-        .await?;
+    let tx = database.begin(LEASE_LIMITS).await?;
+    tx.commit_with(Statements::on(&tx).query_typed(sql!("worker/deregister_worker"), &[(&worker, Type::UUID)])).await?;
     Ok(())
 }
 
@@ -132,6 +130,11 @@ pub(crate) fn ping_channel(worker: Uuid) -> String {
 pub(crate) async fn listen_ping(client: &impl Queryable, worker: Uuid) -> Result<(), Error> {
     let statement = sql!("worker/listen_ping").replace("{channel}", &ping_channel(worker));
     Ok(client.raw().batch_execute(&statement).await?)
+}
+
+/// Makes the server limit the statements of a listener, and detect that its connection is broken.
+pub(crate) async fn limit_listener(client: &Client) -> Result<(), Error> {
+    Session::set_up(client, "", LEASE_LIMITS).await
 }
 
 /// Listens to notifications of jobs.
@@ -156,12 +159,8 @@ pub(crate) async fn end_former_session(client: &impl Queryable, lock_key: i64) -
         .is_empty())
 }
 
-pub(crate) async fn probe_peers(database: &Database, worker: Uuid) -> Result<Vec<Peer>, Error> {
-    let rows = database
-        .client_at_once("rescue")
-        .await?
-        .query_typed(&database.statement(sql!("worker/probe_peers")), &[(&worker, Type::UUID)])
-        .await?;
+pub(crate) async fn probe_peers(session: &Session, worker: Uuid) -> Result<Vec<Peer>, Error> {
+    let rows = session.query(sql!("worker/probe_peers"), &[(&worker, Type::UUID)]).await?;
     rows.iter()
         .map(|row| {
             Ok(Peer {
@@ -174,39 +173,37 @@ pub(crate) async fn probe_peers(database: &Database, worker: Uuid) -> Result<Vec
         .collect()
 }
 
-/// Declares a worker dead, unless it sent a heartbeat after `heartbeat_at`, and rescues its jobs.
+/// Declares a worker dead, unless it sent a heartbeat after `heartbeat_at`, and rescues its jobs. Without `discards`, the
+/// jobs that would be discarded stay as they are: stranded.
 pub(crate) async fn rescue_worker(
     database: &Database,
     worker: Uuid,
     heartbeat_at: DateTime<Utc>,
     discarded_seconds: i64,
+    discards: bool,
 ) -> Result<Vec<Rescued>, Error> {
-    let mut client = database.client_at_once("rescue").await?;
-    let transaction = client.transaction().await?;
-    transaction.batch_execute(sql!("worker/rescue_session")).await?;
-    let rows = transaction
-        .query_typed(
-            &database.statement(sql!("worker/rescue_worker")),
-            &[(&worker, Type::UUID), (&heartbeat_at, Type::TIMESTAMPTZ), (&discarded_seconds, Type::INT8)],
-        )
-        .await?;
-    let rescued = rows.iter().map(rescued).collect::<Result<_, _>>()?;
-    transaction.commit().await?;
-    Ok(rescued)
+    let tx = database.begin_at_once("rescue", RESCUE_LIMITS).await?;
+    let statements = Statements::on(&tx);
+    statements.batch_execute(sql!("worker/rescue_session")).await?;
+    let params: Params<'_> = &[
+        (&worker, Type::UUID),
+        (&heartbeat_at, Type::TIMESTAMPTZ),
+        (&discarded_seconds, Type::INT8),
+        (&discards, Type::BOOL),
+    ];
+    let rows = tx.commit_with(statements.query_typed(sql!("worker/rescue_worker"), params)).await?;
+    rows.iter().map(rescued).collect()
 }
 
 /// Rescues stranded jobs. Returns them, and the number of others that are locked.
 pub(crate) async fn rescue_stranded(database: &Database) -> Result<(Vec<Rescued>, usize), Error> {
-    let rows = database
-        .client_at_once("rescue")
-        .await?
-        .query_typed(&database.statement(sql!("worker/rescue_stranded")), &[])
-        .await?;
-    let (mut back, mut locked) = (Vec::new(), 0);
+    let tx = database.begin_at_once("rescue", RESCUE_LIMITS).await?;
+    let rows = tx.commit_with(Statements::on(&tx).query_typed(sql!("worker/rescue_stranded"), &[])).await?;
+    let (mut returned, mut locked) = (Vec::new(), 0);
     for row in &rows {
-        if row.try_get("announced")? { back.push(rescued(row)?) } else { locked += 1 }
+        if row.try_get("is_returned")? { returned.push(rescued(row)?) } else { locked += 1 }
     }
-    Ok((back, locked))
+    Ok((returned, locked))
 }
 
 fn rescued(row: &Row) -> Result<Rescued, Error> {

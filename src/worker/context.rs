@@ -11,6 +11,7 @@ use crate::job::JobId;
 use crate::postgres::Database;
 use crate::postgres::InTransaction;
 use crate::store::finish;
+use crate::store::history::make_partition_for;
 use crate::worker::handler::output_json;
 use crate::worker::in_flight::{InFlightJob, StopReason};
 
@@ -140,8 +141,15 @@ impl<S> Context<S> {
     ) -> Result<(), Error> {
         // Before the statement: if this future is dropped, it is not known how far the statement came.
         self.job.complete_in_transaction();
-        if completing.await? {
-            return Ok(());
+        match completing.await {
+            Ok(true) => return Ok(()),
+            Ok(false) => {}
+            Err(error) => {
+                if error.is_about_the_database() {
+                    self.on_refused_completion(&error).await;
+                }
+                return Err(error);
+            }
         }
         // A second call in the same transaction finds the job already completed by the first.
         if finish::is_completed_in(tx, self.job.fence()).await? {
@@ -149,5 +157,22 @@ impl<S> Context<S> {
         }
         self.job.stop(StopReason::Lost);
         Err(Error::Stale(self.job.id))
+    }
+
+    /// The attempt does not count if it fails now: another one would meet the same database.
+    async fn on_refused_completion(&self, error: &Error) {
+        tracing::warn!(
+            job_id = self.job.id,
+            kind = self.job.kind,
+            %error,
+            "the database refuses the completion of a job in its handler's transaction; the job runs again"
+        );
+        self.job.refuse_completion();
+        if error.lacks_partition() {
+            // For the next attempt: this transaction has failed.
+            if let Err(error) = make_partition_for(&self.database, self.completed_seconds).await {
+                tracing::warn!(%error, "history partition not made");
+            }
+        }
     }
 }

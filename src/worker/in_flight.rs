@@ -45,6 +45,8 @@ pub(super) struct InFlightJob {
     stopped_at: Mutex<Option<Instant>>,
     /// Its handler has completed it in a transaction that may not be committed.
     completes: AtomicBool,
+    /// The database has refused that completion, for a reason of its own.
+    completion_refused: AtomicBool,
     /// Its handler has ended, or was abandoned.
     ended: AtomicBool,
 }
@@ -76,6 +78,7 @@ impl InFlightJob {
             stop_reason: AtomicU8::new(0),
             stopped_at: Mutex::new(None),
             completes: AtomicBool::new(false),
+            completion_refused: AtomicBool::new(false),
             ended: AtomicBool::new(false),
         }
     }
@@ -135,6 +138,15 @@ impl InFlightJob {
     /// Its handler has completed it in a transaction that may be rolled back.
     pub fn complete_in_transaction(&self) {
         self.completes.store(true, Ordering::Release);
+    }
+
+    /// The database has refused its completion in a transaction, for a reason that is not the job's.
+    pub fn refuse_completion(&self) {
+        self.completion_refused.store(true, Ordering::Release);
+    }
+
+    pub fn is_completion_refused(&self) -> bool {
+        self.completion_refused.load(Ordering::Acquire)
     }
 
     /// Whether its handler may have completed it in a transaction.

@@ -43,6 +43,11 @@ impl Outcome {
         }
     }
 
+    /// Whether it contains text that the database's encoding may lack.
+    pub fn has_text(&self) -> bool {
+        self.failure().is_some() || self.output_bytes() > 0
+    }
+
     /// The size of the output.
     pub fn output_bytes(&self) -> usize {
         match self {

@@ -4,8 +4,6 @@
 -- attempt fenced off. The plan must not depend on statistics, which are stale on a table that varies between zero and
 -- millions of rows: one generic plan, without nodes that would read or sort more than the first rows.
 SET synchronous_commit = off;
-SET statement_timeout = '5s';
-SET lock_timeout = '2s';
 SET plan_cache_mode = force_generic_plan;
 SET enable_seqscan = off;
 SET enable_bitmapscan = off;

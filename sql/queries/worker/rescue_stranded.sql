@@ -25,6 +25,6 @@ returned AS (
     RETURNING j.id, j.queue
 )
 SELECT stranded.id, postrider.readable(stranded.kind) AS kind, stranded.attempt, stranded.max_attempts, stranded.attempted_by,
-       'attempt lost: its worker is gone' AS error, false AS discarded,
-       CASE WHEN returned.id IS NULL THEN false ELSE postrider.announce_return(returned.queue, now()) END AS announced
+       'attempt lost: its worker is gone' AS error, false AS discarded, returned.id IS NOT NULL AS is_returned,
+       CASE WHEN returned.id IS NOT NULL THEN postrider.announce_return(returned.queue, now()) END AS announced
 FROM stranded LEFT JOIN returned ON returned.id = stranded.id

@@ -13,12 +13,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use deadpool_postgres::Object;
 use futures_util::FutureExt;
+use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
+use super::at_once::AtOnce;
 use super::{Database, InTransaction, Queryable, Schema};
 use crate::error::Error;
 use crate::postgres::deadline::cancel;
@@ -39,10 +40,41 @@ pub(crate) struct Limits {
     pub lock: Duration,
 }
 
+impl Limits {
+    fn millis(self) -> (u32, u32) {
+        let millis = |limit: Duration| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        (millis(self.statement), millis(self.lock))
+    }
+
+    /// Applies the limits to the rest of a session. Not through a transaction pooler: they would reach other sessions.
+    pub async fn apply_to_session(self, client: &Client) -> Result<(), Error> {
+        let (statement_ms, lock_ms) = self.millis();
+        statements::limit_session(client, statement_ms, lock_ms).await
+    }
+
+    /// Runs one statement in a transaction of its own, which has the limits. All of it is sent together: no round trip
+    /// is added.
+    pub async fn run<T, E>(self, client: &Client, statement: impl Future<Output = Result<T, E>>) -> Result<T, Error>
+    where
+        Error: From<E>,
+    {
+        let (statement_ms, lock_ms) = self.millis();
+        // Sent in this order.
+        let begun = join(statements::begin(client), statements::limit_transaction(client, statement_ms, lock_ms));
+        let ((begun, limited), (answer, committed)) = join(begun, join(statement, statements::commit(client))).await;
+        // The first error is the cause of the others.
+        begun?;
+        limited?;
+        let answer = answer?;
+        committed?;
+        Ok(answer)
+    }
+}
+
 /// A transaction with [`Limits`], rolled back unless it is committed.
 pub(crate) struct LimitedTransaction {
     /// Some until the drop.
-    client: Option<Object>,
+    client: Option<AtOnce>,
     target: Arc<Target>,
     schema: Schema,
     is_over: AtomicBool,
@@ -51,16 +83,24 @@ pub(crate) struct LimitedTransaction {
 impl Database {
     /// Begins a transaction. Waits for a connection like [`Database::client`].
     pub(crate) async fn begin(&self, limits: Limits) -> Result<LimitedTransaction, Error> {
-        let client = self.client().await?;
-        let millis = |limit: Duration| u32::try_from(limit.as_millis()).unwrap_or(u32::MAX);
+        Ok(self.begin_on(AtOnce::Pooled(self.client().await?), limits))
+    }
+
+    /// Begins a transaction without waiting for the pool, as [`Database::client_at_once`].
+    pub(crate) async fn begin_at_once(&self, purpose: &str, limits: Limits) -> Result<LimitedTransaction, Error> {
+        Ok(self.begin_on(self.client_at_once(purpose).await?, limits))
+    }
+
+    fn begin_on(&self, client: AtOnce, limits: Limits) -> LimitedTransaction {
+        let (statement_ms, lock_ms) = limits.millis();
         send(statements::begin(&client));
-        send(statements::limit_transaction(&**client, millis(limits.statement), millis(limits.lock)));
-        Ok(LimitedTransaction {
+        send(statements::limit_transaction(&*client, statement_ms, lock_ms));
+        LimitedTransaction {
             client: Some(client),
             target: Arc::clone(&self.target),
             schema: self.schema.clone(),
             is_over: AtomicBool::new(false),
-        })
+        }
     }
 }
 
@@ -70,14 +110,15 @@ fn send(statement: impl Future<Output = Result<(), Error>>) {
     let _ = statement.now_or_never();
 }
 
-#[cfg(feature = "bin")]
 impl LimitedTransaction {
+    #[cfg(feature = "bin")]
     pub async fn commit(self) -> Result<(), Error> {
         statements::commit(&self).await?;
         self.is_over.store(true, Ordering::Relaxed);
         Ok(())
     }
 
+    #[cfg(feature = "bin")]
     pub async fn roll_back(self) -> Result<(), Error> {
         statements::roll_back(&self).await?;
         self.is_over.store(true, Ordering::Relaxed);
@@ -85,11 +126,15 @@ impl LimitedTransaction {
     }
 
     /// Runs the last statement and commits. Both are sent together, so the commit costs no extra round trip.
-    pub async fn commit_with<T>(&self, last: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+    pub async fn commit_with<T, E>(&self, last: impl Future<Output = Result<T, E>>) -> Result<T, Error>
+    where
+        Error: From<E>,
+    {
         // Sent in this order.
-        let (answer, committed) = futures_util::future::join(last, statements::commit(self)).await;
+        let (answer, committed) = join(last, statements::commit(self)).await;
         self.is_over.store(true, Ordering::Relaxed);
-        committed.and(answer)
+        committed?;
+        Ok(answer?)
     }
 }
 
@@ -124,24 +169,24 @@ impl Drop for LimitedTransaction {
         match Handle::try_current() {
             Ok(runtime) => drop(runtime.spawn(settle(client, Arc::clone(&self.target)))),
             // The connection may be busy. Without a runtime it cannot be checked.
-            Err(_) => drop(Object::take(client)),
+            Err(_) => client.close(),
         }
     }
 }
 
 /// Ends a dropped transaction, perhaps in the middle of a statement. Until then its connection counts towards the size
 /// of the pool, which limits the number of such connections.
-async fn settle(client: Object, target: Arc<Target>) {
+async fn settle(client: AtOnce, target: Arc<Target>) {
     if let Ok(rolled_back) = timeout(ROLLED_BACK_WITHIN, statements::roll_back(&client)).await {
         if rolled_back.is_err() {
-            drop(Object::take(client));
+            client.close();
         }
         return;
     }
     // Unless the server has handled the request, it may cancel a later statement.
     let is_cancelled = cancel(target, client.cancel_token()).await;
     if !is_cancelled || !matches!(timeout(CANCELLED_WITHIN, statements::roll_back(&client)).await, Ok(Ok(()))) {
-        drop(Object::take(client));
+        client.close();
     }
 }
 
@@ -192,7 +237,7 @@ mod tests {
         drop(tx);
         let is_there = "SELECT count(*) FROM pg_class WHERE relname = 'never_committed'";
         let tx = database.begin(LIMITS).await.unwrap();
-        let found = tx.commit_with(async { Ok(number(&tx, is_there).await) }).await.unwrap();
+        let found = tx.commit_with(async { Ok::<_, Error>(number(&tx, is_there).await) }).await.unwrap();
         assert_eq!(found, 0);
         drop(tx);
         // No setting is left in the session.

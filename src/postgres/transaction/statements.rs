@@ -1,4 +1,4 @@
-//! The statements that begin, limit and end a transaction.
+//! The statements that begin, limit and end a transaction, or limit a session.
 
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, GenericClient};
@@ -17,7 +17,13 @@ pub(crate) async fn limit_transaction(tx: &impl GenericClient, statement_ms: u32
     Ok(())
 }
 
-#[cfg(feature = "bin")]
+/// The same for the rest of a session.
+pub(crate) async fn limit_session(client: &Client, statement_ms: u32, lock_ms: u32) -> Result<(), Error> {
+    let (statement, lock) = (statement_ms.to_string(), lock_ms.to_string());
+    client.query_typed(sql!("session/limit_session"), &[(&statement, Type::TEXT), (&lock, Type::TEXT)]).await?;
+    Ok(())
+}
+
 pub(crate) async fn commit(client: &Client) -> Result<(), Error> {
     Ok(client.batch_execute(sql!("transaction/commit")).await?)
 }

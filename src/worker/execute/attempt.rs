@@ -21,6 +21,9 @@ use crate::worker::outcome::{FailedBy, Outcome};
 /// How long a handler that was asked to stop may take to return before it is dropped.
 pub(in crate::worker) const CANCEL_GRACE: Duration = Duration::from_secs(1);
 
+/// The delay of a job whose completion the database has refused.
+const COMPLETION_REFUSED_FOR: Duration = Duration::from_secs(5);
+
 /// The longest snooze.
 const MAX_SNOOZE: Duration = Duration::from_hours(87600);
 
@@ -100,6 +103,10 @@ fn decide(
             let failure = Failure { error: "timed out".to_owned(), trace: None };
             fail(job, policy, retry_after, FailedBy::Timeout, failure, None)
         }
+        // The completion in the handler's transaction was refused, for a reason that is not the job's.
+        (Ending::Returned(Err(JobError::Retry { .. })), None) if job.is_completion_refused() => {
+            Outcome::Released { delay: COMPLETION_REFUSED_FOR }
+        }
         (Ending::Returned(Err(JobError::Retry { error, after })), None) => {
             let failure = Failure { error: error_text(&error), trace: None };
             fail(job, policy, retry_after, FailedBy::Error, failure, after)
@@ -139,6 +146,12 @@ fn panic_text(payload: Box<dyn Any + Send>) -> String {
 /// The outcome of an attempt that returned `Ok`, and whose transaction with the completion was not committed.
 pub(in crate::worker) fn uncommitted(job: &InFlightJob, policy: &RetryPolicy) -> Outcome {
     let error = "the transaction in which the handler completed the job was not committed".to_owned();
+    fail(job, policy, |_| None, FailedBy::Error, Failure { error, trace: None }, None)
+}
+
+/// The outcome of an attempt whose output the database cannot store.
+pub(in crate::worker) fn output_refused(job: &InFlightJob, policy: &RetryPolicy, problem: &str) -> Outcome {
+    let error = format!("the database cannot store the output: {problem}");
     fail(job, policy, |_| None, FailedBy::Error, Failure { error, trace: None }, None)
 }
 

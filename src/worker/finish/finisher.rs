@@ -6,7 +6,8 @@
 //! - What the database refuses for its own reasons (down, full, missing rights, missing partition) is tried again as
 //!   long as the worker lives. No job fails because of it.
 //! - A batch that takes too long is written in parts.
-//! - A single outcome that the database refuses is deferred, and the others go through.
+//! - A single outcome that the database refuses is deferred, and the others go through. So are all of a batch that the
+//!   database keeps refusing: then each is tried alone.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ use crate::store::history;
 use crate::store::session::{Session, SessionSlot};
 use crate::worker::adaptive_batch::AdaptiveBatch;
 use crate::worker::error_text::in_ascii;
-use crate::worker::execute::attempt::uncommitted;
+use crate::worker::execute::attempt::{output_refused, uncommitted};
 use crate::worker::finish::deferred::DeferredOutcomes;
 use crate::worker::finish::record::{self, Recorded, statement_of};
 use crate::worker::finish::report::{report, report_stale};
@@ -42,6 +43,10 @@ pub(in crate::worker) const MAX_WAITING: usize = 2_000;
 const LAST_CHECK_INTERVAL: Duration = Duration::from_millis(50);
 /// The server ends a statement after 10 s.
 const WRITE_TIMEOUT: Duration = Duration::from_secs(12);
+/// How often a batch is tried as a whole while the database refuses it for a reason that may be its own.
+const TRIES_AS_A_WHOLE: u32 = 4;
+/// After as many refused statements in a row, the rest of a batch is deferred untried.
+const MAX_REFUSED_IN_A_ROW: u32 = 16;
 
 pub(in crate::worker) struct Finisher {
     handles: Arc<WorkerHandles>,
@@ -130,7 +135,7 @@ impl Finisher {
         let completed = loop {
             match self.on_session(async |session| finish::completed_in(session, &fences).await).await {
                 Ok(completed) => break completed,
-                Err(error) if !self.may_try_again(&error, ended.len()).await => return Vec::new(),
+                Err(error) if !self.wait_before_retry(&error, ended.len()).await => return Vec::new(),
                 Err(_) => {}
             }
         };
@@ -180,11 +185,24 @@ impl Finisher {
 
     /// Records outcomes of one statement, in parts if the database refuses the whole.
     async fn record_group(&mut self, group: Vec<Ended>) {
+        // A deferred outcome has been tried often enough.
+        let mut tries_left = if group.iter().any(|ended| ended.refusals > 0) { 1 } else { TRIES_AS_A_WHOLE };
+        let mut refused_in_a_row = 0;
         let mut parts = record::in_parts(group);
         while let Some(mut part) = parts.pop() {
+            if refused_in_a_row >= MAX_REFUSED_IN_A_ROW {
+                for ended in part {
+                    self.deferred.refused(ended);
+                }
+                continue;
+            }
             // Always in the order of the ids, so that two statements cannot deadlock.
             part.sort_unstable_by_key(|ended| ended.job.id);
-            let Err(error) = self.record_with_patience(&part).await else { continue };
+            let Err(error) = self.record_with_retries(&part, &mut tries_left).await else {
+                refused_in_a_row = 0;
+                continue;
+            };
+            refused_in_a_row += u32::from(!error.is_about_a_row() && !error.is_locked_out());
             if error.is_locked_out() {
                 let (locked, free) = self.split_locked(part).await;
                 for ended in &locked {
@@ -195,7 +213,7 @@ impl Finisher {
                     );
                 }
                 // If none of the rows is locked, another table is.
-                if locked.is_empty() && !self.may_try_again(&error, free.len()).await {
+                if locked.is_empty() && !self.wait_before_retry(&error, free.len()).await {
                     continue;
                 }
                 self.deferred.locked(locked);
@@ -209,8 +227,8 @@ impl Finisher {
         }
     }
 
-    /// Writes until the outcomes are written, or refused because of a row.
-    async fn record_with_patience(&mut self, part: &[Ended]) -> Result<(), Error> {
+    /// Writes until the outcomes are written, or refused: because of a row, or `tries_left` times.
+    async fn record_with_retries(&mut self, part: &[Ended], tries_left: &mut u32) -> Result<(), Error> {
         let (mut repeated, mut made_partitions) = (false, false);
         loop {
             let error = match self.write(part).await {
@@ -235,16 +253,22 @@ impl Finisher {
             if error.is_about_a_row() || (error.is_locked_out() && !repeated) {
                 return Err(error);
             }
+            if error.is_refusal() {
+                *tries_left = tries_left.saturating_sub(1);
+                if *tries_left == 0 {
+                    return Err(error);
+                }
+            }
             // A lost answer may hide a success: an outcome that is then missing was recorded, not refused.
             repeated |= error.leaves_doubt();
-            if !self.may_try_again(&error, part.len()).await {
+            if !self.wait_before_retry(&error, part.len()).await {
                 return Ok(());
             }
         }
     }
 
     /// Waits before the next try. Returns false if the shutdown is over.
-    async fn may_try_again(&mut self, error: &Error, outcomes: usize) -> bool {
+    async fn wait_before_retry(&mut self, error: &Error, outcomes: usize) -> bool {
         self.session.close();
         tracing::warn!(%error, outcomes, "outcomes not recorded; trying again");
         tokio::select! {
@@ -257,14 +281,19 @@ impl Finisher {
         }
     }
 
-    /// Last resort for an outcome that the database refuses: its text in ASCII, if the database's encoding lacks a
-    /// character. Else it is deferred.
+    /// Last resort for an outcome that the database refuses. If the database's encoding lacks a character, an error is
+    /// written in ASCII, and an attempt with an output fails: no output is stored in part. Else the outcome is deferred.
     async fn record_refused(&mut self, ended: Ended, error: Error) {
         let mut refused = error;
         let mut ended = ended;
-        if refused.is_about_a_value() && ended.outcome.failure().is_some() {
-            ended.outcome = with_text(ended.outcome, in_ascii);
-            match self.record_with_patience(std::slice::from_ref(&ended)).await {
+        if refused.is_about_a_value() && ended.outcome.has_text() {
+            ended.outcome = match ended.outcome {
+                Outcome::Completed { .. } => {
+                    output_refused(&ended.job, &self.handles.config.retry_policy, &in_ascii(&refused.to_string()))
+                }
+                other => with_text(other, in_ascii),
+            };
+            match self.record_with_retries(std::slice::from_ref(&ended), &mut 1).await {
                 Ok(()) => return,
                 Err(error) => refused = error,
             }
@@ -296,11 +325,8 @@ impl Finisher {
     async fn make_partitions(&self) {
         let retention = &self.handles.config.retention;
         for seconds in [retention.completed_seconds(), retention.cancelled_seconds(), retention.discarded_seconds()] {
-            let made = async {
-                let client = self.handles.database.client().await?;
-                history::make_partition_for(&self.handles.database.schema().on(&client), seconds).await
-            };
-            if let Err(error) = within(WRITE_TIMEOUT, made).await {
+            let made = within(WRITE_TIMEOUT, history::make_partition_for(&self.handles.database, seconds)).await;
+            if let Err(error) = made {
                 let advice = advice(&error, self.handles.database.schema());
                 tracing::warn!(%error, advice, "history partition not made");
             }

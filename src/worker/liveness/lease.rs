@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
-use tokio::sync::{Notify, watch};
+use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
@@ -24,7 +24,7 @@ use crate::worker::in_flight::StopReason;
 
 /// How long before the end of the lease peers declare a worker dead.
 const MARGIN: Duration = Duration::from_secs(1);
-/// The time limit of a heartbeat.
+/// The time limit of a heartbeat, and of a probe of peers.
 const HEARTBEAT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// How long after its last heartbeat a worker is declared dead.
@@ -62,6 +62,8 @@ pub(in crate::worker) struct Lease {
     sent: watch::Sender<u64>,
     /// The server sends no notifications because its notification queue is nearly full.
     is_muted: AtomicBool,
+    /// The connection of heartbeats and of the probes of peers.
+    session: AsyncMutex<SessionSlot>,
 }
 
 impl Lease {
@@ -76,6 +78,7 @@ impl Lease {
             pings: AtomicU64::new(0),
             sent: watch::Sender::new(0),
             is_muted: AtomicBool::new(false),
+            session: AsyncMutex::default(),
         }
     }
 
@@ -172,7 +175,6 @@ pub(in crate::worker) async fn register(handles: &WorkerHandles) -> Result<(), E
 /// Renews the lease until `stop`.
 pub(in crate::worker) async fn keep(handles: Arc<WorkerHandles>, stop: CancellationToken) {
     let lease = &handles.lease;
-    let mut session = SessionSlot::default();
     let mut reconnect = Reconnect::default();
     let mut wait = Duration::ZERO;
     loop {
@@ -181,7 +183,7 @@ pub(in crate::worker) async fn keep(handles: Arc<WorkerHandles>, stop: Cancellat
             () = lease.heartbeat_requested.notified() => {}
             () = tokio::time::sleep(wait) => {}
         }
-        wait = match send_heartbeat(&handles, &mut session).await {
+        wait = match send_heartbeat(&handles).await {
             Ok(true) => {
                 reconnect.reset();
                 handles.config.heartbeat_interval()
@@ -201,22 +203,34 @@ pub(in crate::worker) async fn keep(handles: Arc<WorkerHandles>, stop: Cancellat
     }
 }
 
-/// Sends one heartbeat. Keeps the session unless it fails. Returns false if peers have declared this worker dead.
-async fn send_heartbeat(handles: &WorkerHandles, session: &mut SessionSlot) -> Result<bool, Error> {
+/// Runs a statement on the connection of heartbeats and probes, within their time limit.
+pub(in crate::worker) async fn on_session<T>(
+    handles: &WorkerHandles,
+    statement: impl AsyncFnOnce(&Session) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let work = async {
+        let direct = handles.is_direct();
+        let mut session = handles.lease.session.lock().await;
+        session.close_unless(direct);
+        session.with(async || store::open_session(&handles.database, direct).await, statement).await
+    };
+    within(HEARTBEAT_TIMEOUT, work).await
+}
+
+/// Sends one heartbeat. Returns false if peers have declared this worker dead.
+async fn send_heartbeat(handles: &WorkerHandles) -> Result<bool, Error> {
     let lease = &handles.lease;
     let ping = lease.pings.fetch_add(1, Ordering::AcqRel) + 1;
     let holds_lock = lease.holds_lock();
     let sent_at = Instant::now();
-    let open = async || store::open_session(&handles.database).await;
     let worker = lease.worker_id();
-    let work = async |session: &Session| store::heartbeat(session, worker, holds_lock, ping).await;
-    let Some(answer) = within(HEARTBEAT_TIMEOUT, session.with(open, work)).await? else { return Ok(false) };
+    let answer = on_session(handles, async |session| store::heartbeat(session, worker, holds_lock, ping).await).await?;
+    let Some(answer) = answer else { return Ok(false) };
     lease.renewed(sent_at);
     lease.pinged(ping, answer.is_pinged);
     if handles.servers.is_new(answer.server_started_at) {
         // Some servers do not report a timeline.
-        let work = async |session: &Session| store::timeline(session).await;
-        let timeline = within(HEARTBEAT_TIMEOUT, session.with(open, work)).await.ok();
+        let timeline = on_session(handles, async |session| store::timeline(session).await).await.ok();
         if handles.servers.note(answer.server_started_at, timeline) {
             handles.metrics.failovers.increment();
             handles.events.send(|| Event::ServerChanged { server_started_at: answer.server_started_at });

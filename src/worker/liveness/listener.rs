@@ -25,7 +25,6 @@ use crate::observe::Event;
 use crate::postgres::{Reconnect, Stream, within};
 use crate::store::idle_lock::{release_idle_lock, try_idle_lock};
 use crate::store::notification::Notification;
-use crate::store::session::Session;
 use crate::store::worker as store;
 use crate::worker::execute::cancel::CancelRequests;
 use crate::worker::handles::WorkerHandles;
@@ -135,7 +134,7 @@ impl Listener {
             if !self.receives_ping(&received, &mut arrivals).await {
                 return if self.handles.lease.is_muted() { Err(Error::connect(MUTE)) } else { Ok(false) };
             }
-            Session::keep_alive(&client).await?;
+            store::limit_listener(&client).await?;
             self.take_liveness_lock(&client, me).await?;
             if self.handles.config.listen {
                 store::listen_wake(&self.handles.database.schema().on(&client)).await?;

@@ -20,15 +20,21 @@ use crate::error::Error;
 use crate::job::State;
 use crate::observe::Event;
 use crate::postgres::within;
+use crate::store::history::make_partition_for;
 use crate::store::worker::{self as store, Peer, Rescued};
 use crate::worker::finish::report::report_discarded;
 use crate::worker::handles::WorkerHandles;
-use crate::worker::liveness::lease::dead_after;
+use crate::worker::liveness::lease::{dead_after, on_session};
 
 /// How often to probe.
 const CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// How long a liveness lock must be free, over two probes.
 const FREE_FOR: Duration = Duration::from_secs(1);
+/// The same after an outage that this worker has seen. A crash of the server frees all locks, and peers that live need
+/// up to 1.5 s to reconnect, and to take theirs again.
+const FREE_FOR_AFTER_OUTAGE: Duration = Duration::from_secs(4);
+/// How long that applies.
+const OUTAGE_COUNTS_FOR: Duration = Duration::from_secs(10);
 /// A longer gap between two probes (this worker was frozen or disconnected) proves nothing.
 const LONGEST_GAP: Duration = Duration::from_secs(3);
 /// How soon to retry stranded jobs with locked rows.
@@ -50,6 +56,8 @@ pub(in crate::worker) struct Rescuer {
     handles: Arc<WorkerHandles>,
     watched: HashMap<Uuid, Watched>,
     looked_at: Instant,
+    /// When a probe failed last.
+    failed_at: Option<Instant>,
     stranded_at: Instant,
     /// By when the last claims of a dead worker commit, if ever.
     late_stranded_at: Option<Instant>,
@@ -58,7 +66,14 @@ pub(in crate::worker) struct Rescuer {
 impl Rescuer {
     pub fn new(handles: Arc<WorkerHandles>) -> Self {
         let now = Instant::now();
-        Self { handles, watched: HashMap::new(), looked_at: now, stranded_at: now, late_stranded_at: None }
+        Self {
+            handles,
+            watched: HashMap::new(),
+            looked_at: now,
+            failed_at: None,
+            stranded_at: now,
+            late_stranded_at: None,
+        }
     }
 
     /// Probes until it is dropped.
@@ -67,6 +82,7 @@ impl Rescuer {
             tokio::time::sleep(CHECK_INTERVAL).await;
             if let Err(error) = self.round().await {
                 self.watched.clear();
+                self.failed_at = Some(Instant::now());
                 tracing::warn!(%error, "peers could not be probed; trying again");
             }
         }
@@ -74,7 +90,7 @@ impl Rescuer {
 
     async fn round(&mut self) -> Result<(), Error> {
         let me = self.handles.lease.worker_id();
-        let peers = within(LONGEST_GAP, store::probe_peers(&self.handles.database, me)).await?;
+        let peers = on_session(&self.handles, async |session| store::probe_peers(session, me).await).await?;
         let now = Instant::now();
         let gap = now - self.looked_at;
         self.looked_at = now;
@@ -84,8 +100,14 @@ impl Rescuer {
                 // Set before the rescue, which may take effect although its answer is lost. Then the peer's jobs far
                 // behind the front are stranded now, and those of its last claims later.
                 (self.stranded_at, self.late_stranded_at) = (now, Some(now + STRANDED_AFTER));
-                self.rescue(&peer).await?;
-                self.watched.remove(&peer.id);
+                match self.rescue(&peer).await {
+                    Ok(()) => drop(self.watched.remove(&peer.id)),
+                    // The other peers have their turn.
+                    Err(error) if error.is_refusal() || error.is_locked_out() => {
+                        tracing::warn!(worker_id = %peer.id, %error, "a dead worker's jobs could not be rescued; trying again");
+                    }
+                    Err(error) => return Err(error),
+                }
             }
         }
         if self.stranded_at <= now || self.late_stranded_at.is_some_and(|at| at <= now) {
@@ -112,14 +134,28 @@ impl Rescuer {
             self.handles.idle_locks.verify_peers();
         }
         watched.lock_free_since = if peer.lock_is_free { watched.lock_free_since.or(Some(now)) } else { None };
-        watched.lock_free_since.is_some_and(|since| now - since >= FREE_FOR) || now - watched.since >= dead_after(lease)
+        let free_for = free_for(now, self.failed_at);
+        watched.lock_free_since.is_some_and(|since| now - since >= free_for) || now - watched.since >= dead_after(lease)
     }
 
     async fn rescue(&self, peer: &Peer) -> Result<(), Error> {
-        let kept = self.handles.config.retention.discarded_seconds();
-        let rescued =
-            within(RESCUE_TIMEOUT, store::rescue_worker(&self.handles.database, peer.id, peer.heartbeat_at, kept))
-                .await?;
+        let (database, kept) = (&self.handles.database, self.handles.config.retention.discarded_seconds());
+        let rescue = async |discards| {
+            within(RESCUE_TIMEOUT, store::rescue_worker(database, peer.id, peer.heartbeat_at, kept, discards)).await
+        };
+        let mut rescued = rescue(true).await;
+        if rescued.as_ref().is_err_and(Error::lacks_partition)
+            && within(RESCUE_TIMEOUT, make_partition_for(database, kept)).await.is_ok()
+        {
+            rescued = rescue(true).await;
+        }
+        if let Err(error) = &rescued
+            && error.is_refusal()
+        {
+            tracing::warn!(worker_id = %peer.id, %error, "the history refuses a dead worker's job; the others are rescued");
+            rescued = rescue(false).await;
+        }
+        let rescued = rescued?;
         tracing::warn!(worker_id = %peer.id, jobs = rescued.len(), "worker declared dead");
         self.report(&rescued);
         Ok(())
@@ -142,5 +178,25 @@ impl Rescuer {
         if !rescued.is_empty() {
             self.handles.wake.all();
         }
+    }
+}
+
+/// How long a liveness lock must be free now.
+fn free_for(now: Instant, failed_at: Option<Instant>) -> Duration {
+    let is_after_outage = failed_at.is_some_and(|at| now.saturating_duration_since(at) < OUTAGE_COUNTS_FOR);
+    if is_after_outage { FREE_FOR_AFTER_OUTAGE } else { FREE_FOR }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn after_an_outage_peers_have_time_to_reconnect() {
+        let failed_at = Instant::now();
+        let at = |seconds| free_for(failed_at + Duration::from_secs(seconds), Some(failed_at));
+        assert_eq!(free_for(failed_at, None), FREE_FOR);
+        assert_eq!((at(0), at(9)), (FREE_FOR_AFTER_OUTAGE, FREE_FOR_AFTER_OUTAGE));
+        assert_eq!(at(10), FREE_FOR);
     }
 }

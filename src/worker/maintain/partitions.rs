@@ -65,6 +65,9 @@ async fn keep_history(handles: &WorkerHandles) -> Result<(), Error> {
     make_partitions(handles).await?;
     let (client, connection) = handles.database.connect_listen("partitions").await?;
     tokio::spawn(connection);
+    if handles.is_direct() {
+        history::limit_maintenance(&client).await?;
+    }
     let client = handles.database.schema().on(&client);
     // Through a pooler the lock would outlast its use. Without the lock two workers may meet, and one tries again.
     if handles.lease.holds_lock() && !history::try_upkeep_lock(&client, "history").await? {

@@ -50,3 +50,24 @@ async fn the_statement_of_a_handler_that_was_cut_off_is_cancelled_and_its_connec
     until("the statement has ended", PATIENCE, async || (db.count(SLEEPING).await == 0).then_some(())).await;
     within("the worker stops", PATIENCE, worker.stop()).await;
 }
+
+/// The sessions in which a worker waits for the lock on the leases.
+const LEASE_SESSIONS: &str = "pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'
+     AND application_name = 'postrider lease'";
+
+#[tokio::test]
+async fn a_lock_on_the_leases_gathers_no_sessions() {
+    let db = TestDatabase::new().await;
+    // Once with limits of its sessions, once with limits of each transaction.
+    for options in [&["run"][..], &["run", "--no-listen"]] {
+        let running = Process::spawn(&mut worker(&db.url, options));
+        running.wait_for_event("worker ready", PATIENCE).await;
+        let holder = db.connect().await;
+        holder.batch_execute("BEGIN; SELECT FROM postrider.worker FOR UPDATE").await.unwrap();
+        running.wait_for_nth_event("heartbeat failed; trying again", 4, 2 * PATIENCE).await;
+        let waiting = db.count(LEASE_SESSIONS).await;
+        assert!(waiting <= 1, "{waiting} sessions of a worker wait for the lock, with {options:?}");
+        running.signal(Signal::Kill);
+        holder.batch_execute("ROLLBACK").await.unwrap();
+    }
+}

@@ -149,7 +149,7 @@ async fn a_job_that_its_worker_died_with_for_the_last_time_keeps_all_that_it_had
     client
         .query_typed(
             include_str!("../../../sql/queries/worker/rescue_worker.sql"),
-            &[(&worker, Type::UUID), (&heartbeat_at, Type::TIMESTAMPTZ), (&3600_i64, Type::INT8)],
+            &[(&worker, Type::UUID), (&heartbeat_at, Type::TIMESTAMPTZ), (&3600_i64, Type::INT8), (&true, Type::BOOL)],
         )
         .await
         .unwrap();

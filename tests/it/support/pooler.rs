@@ -23,7 +23,12 @@ pub struct Pooler {
 impl Pooler {
     /// With this many connections to the server, shared by all clients.
     pub async fn start(db: &TestDatabase, connections: usize) -> Self {
-        let server: tokio_postgres::Config = db.url.parse().expect("a good URL");
+        Self::before(&db.url, connections).await
+    }
+
+    /// The same in front of this address.
+    pub async fn before(url: &str, connections: usize) -> Self {
+        let server: tokio_postgres::Config = url.parse().expect("a good URL");
         let [Host::Tcp(host)] = server.get_hosts() else { panic!("TEST_DATABASE_URL must name one TCP host") };
         let (user, port) = (server.get_user().expect("a user"), server.get_ports().first().copied().unwrap_or(5432));
         // One that is empty is a mistake to it.

@@ -93,6 +93,13 @@ impl Proxy {
         }
     }
 
+    /// As [`Self::swallow_answers`], on all present connections.
+    pub fn swallow_all_answers(&self) {
+        for link in self.links.lock().unwrap().iter() {
+            link.swallow.store(true, Ordering::Release);
+        }
+    }
+
     /// From now on neither side of the present connections for `purpose` hears of the other, not even of
     /// its end, until [`Self::end_silent`].
     pub fn fall_silent(&self, purpose: &str) {

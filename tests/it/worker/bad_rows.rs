@@ -4,9 +4,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
-use crate::support::rows::{job, job_becomes, number_becomes, running};
+use crate::support::rows::{job, job_becomes, number_becomes, running, workers_listen};
 use crate::support::worker::{Starts, TestWorker, task, tasks};
-use postrider::{Context, State, enqueue, enqueue_many};
+use postrider::{Context, JobId, State, enqueue, enqueue_many};
 use tokio::sync::Semaphore;
 
 const NEVER: Duration = Duration::from_hours(1);
@@ -110,5 +110,44 @@ async fn rows_edited_into_nonsense_hold_up_no_other() {
     // And all of them can be listed.
     let all = postrider::admin::list(&client, &postrider::admin::ListFilter::default()).await;
     all.expect("a list");
+    worker.stop().await;
+}
+
+/// A job that its dead worker ran for the last time, and one that has attempts left.
+async fn left_by_a_dead_worker(db: &TestDatabase, client: &tokio_postgres::Client) -> (JobId, JobId) {
+    let mut dying = TestWorker::start(&db.database, |w| w.queue("default", 10), |_, _| std::future::pending());
+    let spent = enqueue(client, &task("spent")).max_attempts(1).await.unwrap();
+    let other = enqueue(client, &task("other")).await.unwrap();
+    dying.next_start().await;
+    dying.next_start().await;
+    dying.kill().await;
+    (spent, other)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_of_a_dead_worker_that_the_history_refuses_holds_up_no_other() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let (spent, other) = left_by_a_dead_worker(&db, &client).await;
+    let refuse = "ALTER TABLE postrider.job_history ADD CONSTRAINT refuse CHECK (args ->> 'name' <> 'spent') NOT VALID";
+    client.batch_execute(refuse).await.unwrap();
+    let worker = TestWorker::start(&db.database, |w| w.queue("default", 10), |_, _| async { Ok(()) });
+    job_becomes(&client, other, State::Completed).await;
+    client.batch_execute("ALTER TABLE postrider.job_history DROP CONSTRAINT refuse").await.unwrap();
+    job_becomes(&client, spent, State::Completed).await;
+    worker.stop().await;
+}
+
+#[tokio::test]
+async fn a_retention_edited_into_nonsense_hinders_no_cancel() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let worker = TestWorker::start(&db.database, |w| w.queue("default", 1), |_, _| async { Ok(()) });
+    workers_listen(&client, 1).await;
+    for seconds in ["9223372036854775807", "-1"] {
+        client.batch_execute(&format!("UPDATE postrider.worker SET cancelled_seconds = {seconds}")).await.unwrap();
+        let id = enqueue(&client, &task("later")).run_in(NEVER).await.unwrap();
+        assert_eq!(postrider::admin::cancel(&client, id).await.expect(seconds).state, State::Cancelled);
+    }
     worker.stop().await;
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
+use crate::support::pooler::Pooler;
 use crate::support::proxy::Proxy;
 use crate::support::rows::{job_becomes, number, number_becomes, workers_listen};
 use crate::support::wait::{PATIENCE, until, within};
@@ -91,6 +92,30 @@ async fn a_claim_whose_answer_is_lost_leaves_no_job_running() {
     for _ in 0..5 {
         assert_eq!(worker.next_start().await.attempt, 1, "the attempt that never started is not counted");
     }
+    number_becomes(&client, "SELECT count(*) FROM postrider.job", 0).await;
+    worker.stop().await;
+}
+
+// CONFORMANCE 13: the neighbour, a pooler that answers in place of its server
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_whose_answer_a_pooler_has_lost_leaves_no_job_running() {
+    let db = TestDatabase::new().await;
+    let proxy = Proxy::new(&db).await;
+    let pooler = Pooler::before(&proxy.url, 5).await;
+    let database = Database::from_url(&pooler.url).unwrap();
+    let quickly = Duration::from_millis(100);
+    let mut worker = TestWorker::start(&database, |w| w.queue("default", 5).poll_interval(quickly), ok);
+    let client = db.connect().await;
+    let warm_up = enqueue(&client, &task("warm up")).await.unwrap();
+    worker.next_start().await;
+    job_becomes(&client, warm_up, State::Completed).await;
+
+    proxy.swallow_all_answers();
+    enqueue(&client, &task("unheard")).await.unwrap();
+    number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 1).await;
+    proxy.cut_all();
+    let started = within("the job starts all the same", PATIENCE, worker.next_start()).await;
+    assert_eq!((started.name.as_str(), started.attempt), ("unheard", 1));
     number_becomes(&client, "SELECT count(*) FROM postrider.job", 0).await;
     worker.stop().await;
 }

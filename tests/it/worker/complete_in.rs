@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
+use crate::support::login::{Login, ROLES};
 use crate::support::rows::{job, job_becomes, number, number_becomes};
 use crate::support::wait::{PATIENCE, within};
 use crate::support::worker::{Starts, TestWorker, task};
@@ -118,5 +119,25 @@ async fn a_stale_attempt_gets_an_error_is_cancelled_and_changes_nothing() {
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 1).await;
     assert_eq!((job(&client, id).await.state, number(&client, EFFECTS).await), (State::Running, 0));
     assert_eq!((worker.metrics.stale(), worker.metrics.completed()), (1, 0));
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_completion_that_the_database_refuses_costs_no_attempt() {
+    let (db, client) = database().await;
+    client.batch_execute(ROLES).await.unwrap();
+    let login = Login::new(&db, "IN ROLE postrider_worker").await;
+    client.batch_execute(&format!("GRANT INSERT ON effect TO {}", login.name)).await.unwrap();
+    client.batch_execute("REVOKE DELETE ON postrider.job FROM postrider_worker").await.unwrap();
+    let mut worker =
+        TestWorker::start(&login.database(), one_slot, |task, cx| async move { take_effect(&task.name, &cx).await });
+    let id = enqueue(&client, &task("commits")).max_attempts(1).await.unwrap();
+    worker.next_start().await;
+    job_becomes(&client, id, State::Scheduled).await;
+    assert_eq!(number(&client, EFFECTS).await, 0);
+    client.batch_execute("GRANT DELETE ON postrider.job TO postrider_worker").await.unwrap();
+    let done = job_becomes(&client, id, State::Completed).await;
+    assert_eq!((done.attempt, done.attempt_errors().len()), (1, 0));
+    assert_eq!(number(&client, EFFECTS).await, 1);
     worker.stop().await;
 }

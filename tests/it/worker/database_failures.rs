@@ -10,7 +10,7 @@ use crate::support::command;
 use crate::support::database::TestDatabase;
 use crate::support::process::{Process, Signal, kill};
 use crate::support::producer::{Producer, all_finished_once};
-use crate::support::rows::{job_becomes, number, number_becomes, running, terminate_backends};
+use crate::support::rows::{job, job_becomes, number, number_becomes, running, terminate_backends};
 use crate::support::small_disk::SmallDisk;
 use crate::support::wait::{PATIENCE, until};
 use crate::support::worker::{Starts, Task, TestWorker, task, tasks};
@@ -84,6 +84,22 @@ async fn a_backend_that_crashes_loses_nothing() {
     }
     producer.adds(30).await;
     producer.all_finish_once(&db).await;
+    ends_well(worker).await;
+}
+
+// CONFORMANCE 27: the neighbour, a database that does not wait for the flush of commits
+#[tokio::test]
+async fn an_outcome_survives_a_crash_although_commits_are_asynchronous() {
+    // The writer of the log sleeps, so that what is not flushed at a commit is lost in the crash.
+    let (_cluster, db, worker) = in_own_cluster(&["synchronous_commit = off", "wal_writer_delay = 10s"]).await;
+    let client = db.connect().await;
+    client.batch_execute("SET synchronous_commit = on").await.unwrap();
+    let id = enqueue_many(&client, &[probe(&json!({}))]).await.unwrap()[0];
+    job_becomes(&client, id, State::Completed).await;
+    let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
+    kill(pid.unsigned_abs(), Signal::Kill);
+    worker.wait_for_event("listener restored", SOON).await;
+    assert_eq!(job(&db.connect().await, id).await.state, State::Completed);
     ends_well(worker).await;
 }
 

@@ -125,3 +125,22 @@ async fn a_transaction_of_the_handler_completes_its_job_with_a_value_or_not_at_a
     let first = admin::list(&client, &admin::ListFilter::default()).await.unwrap()[1].id;
     assert_eq!(job(&client, first).await.attempt, 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_value_that_the_databases_encoding_lacks_fails_the_attempt() {
+    let db = TestDatabase::encoded("LATIN1").await;
+    let client = db.connect().await;
+    with_worker(
+        &db,
+        async |task: Task, _| Ok(task.name.replace("euro", "\u{20ac}")),
+        async || {
+            let good = enqueue(&client, &task("gr\u{fc}n")).await.unwrap();
+            let lacking = enqueue(&client, &task("euro")).max_attempts(1).await.unwrap();
+            let done = job_becomes(&client, good, State::Completed).await;
+            assert_eq!(done.output_as::<String>().unwrap().as_deref(), Some("gr\u{fc}n"));
+            let error = job_becomes(&client, lacking, State::Discarded).await.error.expect("an error");
+            assert!(error.contains("cannot store the output") && error.contains("22P05"), "{error}");
+        },
+    )
+    .await;
+}

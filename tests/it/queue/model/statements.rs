@@ -176,7 +176,7 @@ impl Queue {
             .await
             .unwrap()
             .get(0);
-        self.client.query(sql!("worker/rescue_worker"), &[&dead, &heartbeat, &DAY]).await.unwrap();
+        self.client.query(sql!("worker/rescue_worker"), &[&dead, &heartbeat, &DAY, &true]).await.unwrap();
         let wait = "UPDATE postrider.job SET run_at = run_at + interval '1 hour' WHERE run_at > now()";
         self.client.execute(wait, &[]).await.unwrap();
         self.workers[worker] = self.register().await;
