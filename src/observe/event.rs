@@ -83,7 +83,8 @@ pub enum Event {
         /// Its kind.
         kind: &'static str,
     },
-    /// A job was taken back from a worker that is gone. A discarded one is followed by [`Event::JobFinished`].
+    /// A rescue has returned the job of a dead worker to its queue, or discarded it. After a discarded job,
+    /// [`Event::JobFinished`] follows.
     JobRescued {
         /// The job.
         job_id: JobId,

@@ -48,7 +48,7 @@ impl<S> Context<S> {
         u32::try_from(self.job.attempt).unwrap_or(1)
     }
 
-    /// The failure of this attempt discards the job.
+    /// The maximum number of attempts. If attempt number `max_attempts` fails, the job is discarded.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         u32::try_from(self.job.max_attempts).unwrap_or(1)
