@@ -2,7 +2,7 @@
 //!
 //! - `lease` sends the heartbeat
 //! - `listener` holds the LISTEN connection, and the liveness lock on it
-//! - `rescue` takes back the jobs of dead workers
+//! - `rescue` returns the jobs of dead workers to their queues
 //! - `failover` detects a change of the server and reconciles the running jobs with it
 //!
 //! Promises: no peer takes a live worker's job; a dead worker's jobs run again within its lease, or within 2 s if its
