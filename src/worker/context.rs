@@ -1,4 +1,7 @@
-//! What a handler can ask about its attempt.
+//! What a handler can ask about its attempt, and the completion of its job in its own transaction.
+//!
+//! Promise: a completion is written only if the attempt's fence holds. No other outcome is recorded here: a handler
+//! returns it.
 
 use std::future::Future;
 use std::sync::Arc;

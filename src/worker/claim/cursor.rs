@@ -5,7 +5,9 @@
 //!
 //! Jobs can appear behind a cursor. A statement that returns a job to its queue notifies, which resets the cursor. A
 //! transaction that was open for longer than [`TRAIL`] commits jobs with an earlier due time. The catch-up scan finds
-//! them. A wrong cursor delays jobs and loses none.
+//! them.
+//!
+//! Promise: a wrong cursor delays jobs and loses none. Memory only: no SQL.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

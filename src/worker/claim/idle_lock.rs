@@ -16,8 +16,7 @@
 //! | `HeldByPeer` | the fetcher gives the lock up | `Busy` |
 //! | `Releasing` | the listener has released the lock | `Busy` |
 //!
-//! Other events change no state. A result "held by a peer" is dropped if a peer has released the lock since the try
-//! began.
+//! Other events change no state. If a peer releases the lock while a try finds it held, the try is repeated.
 //!
 //! Promise: if a claim begins while this worker or a peer holds the lock, and finds the queue empty, the queue needs no
 //! further claim until a notification or the next poll.

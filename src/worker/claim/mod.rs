@@ -16,6 +16,8 @@
 //! - `clock` converts the database's time to ours
 //!
 //! Promises: one claim is in flight at a time; a failed claim loses no job; no job depends on a notification.
+//!
+//! It runs no handler and records no outcome. `execute` gets the claimed jobs.
 
 pub(super) mod catch_up;
 pub(super) mod clock;

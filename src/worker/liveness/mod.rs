@@ -7,6 +7,8 @@
 //!
 //! Promises: no peer takes a live worker's job; a dead worker's jobs run again within its lease, or within 2 s if its
 //! liveness lock is found free.
+//!
+//! It starts no job, and changes the rows of no jobs except those of dead workers.
 
 pub(super) mod failover;
 pub(super) mod lease;
