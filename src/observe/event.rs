@@ -1,4 +1,6 @@
-//! The events.
+//! The events of a worker.
+//!
+//! Data only. A release may add events, so the enum is `non_exhaustive`.
 
 use std::time::Duration;
 
