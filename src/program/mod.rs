@@ -1,7 +1,7 @@
 //! What both programs share: environment, log, and messages on standard error.
 //!
-//! Promises: no value of a variable appears in an error, because it may be a secret. Neither the log nor a message
-//! blocks the program. It knows nothing of jobs.
+//! Promises: all variables are read in the same way. Neither the log nor a message blocks the program. It knows nothing
+//! of jobs.
 
 pub(crate) mod environment;
 mod last_words;
