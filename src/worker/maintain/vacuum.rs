@@ -1,4 +1,4 @@
-//! Vacuums the table of unfinished jobs, by the number of attempts.
+//! Vacuums the table of unfinished jobs, after a number of claimed jobs.
 //!
 //! Each job leaves dead rows, and autovacuum runs once a minute at most. At 50,000 jobs/s the table would grow by a
 //! gigabyte in between. So a worker that has claimed 500,000 jobs vacuums the table itself.
