@@ -1,4 +1,8 @@
 //! Retry, cancel, pause, resume.
+//!
+//! Promises: a running job is not changed, except that its cancel is requested. A retry keeps the claim number, so that
+//! the fences of former attempts do not hold. A change and its notification commit together. No function waits for a
+//! worker.
 
 use crate::error::Error;
 use crate::job::Retention;

@@ -1,4 +1,7 @@
 //! One job, and pages of jobs.
+//!
+//! Promise: a page continues after the last job of the previous page, so jobs that were added meanwhile do not shift
+//! it. Read only.
 
 use chrono::{DateTime, Utc};
 

@@ -2,6 +2,8 @@
 //!
 //! Promises: no list or count reads more than it returns; pages have stable cursors; a change that the job's state
 //! forbids is refused with the reason.
+//!
+//! It never touches the handler of a running job: a cancel is a request that the worker carries out.
 
 mod control;
 mod list;

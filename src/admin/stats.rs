@@ -1,4 +1,6 @@
 //! Stats per queue.
+//!
+//! Promise: a count stops at 10,000, so that no call reads millions of rows. Read only.
 
 use crate::error::Error;
 use crate::job::QueueStats;

@@ -1,7 +1,8 @@
 //! The example application: boards ("tablos"), their files in an object store, and the built-in jobs.
 //!
-//! It uses the queue like any other service, only through the public API. The queue does not depend on it.
-//! [`jobs::orphan_file_cleanup`] explains how rows and objects stay consistent across crashes.
+//! Promises: it enqueues, handles and administers jobs only through the public API, like any other service. The queue
+//! does not depend on it. No file is served without its object, and no object stays forever without a row:
+//! [`jobs::orphan_file_cleanup`] explains how, across crashes.
 
 mod error;
 pub mod files;

@@ -1,4 +1,4 @@
-//! Commands on several jobs or queues: they go on after single failures.
+//! Commands on several jobs or queues: they continue after single failures.
 
 use super::failure::{Failure, tell};
 use super::output::Output;

@@ -1,6 +1,6 @@
 //! Errors of commands, worded for their user.
 //!
-//! Promise: the text says what happened, with what value, and what to do next. It is one line and contains no
+//! Promise: the text contains what happened, with what value, and what to do next. It is one line and contains no
 //! password.
 
 use super::exit;

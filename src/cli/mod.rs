@@ -1,9 +1,10 @@
 //! The command line `worker`.
 //!
-//! A command is parsed and checked as a whole ([`parse`]) before it does anything ([`Invocation::execute`]). Data
-//! goes to standard output, all else to standard error. An error is one line that says what happened, with what
-//! value, and what to do next. This module knows no SQL: it uses [`admin`](crate::admin) like any other program, and
-//! [`bench`](crate::bench).
+//! Promises: a command is parsed and checked as a whole ([`parse`]) before it does anything ([`Invocation::execute`]).
+//! Data goes to standard output, all else to standard error. An error is one line: what happened, with what value, and
+//! what to do next.
+//!
+//! No SQL: it uses [`admin`](crate::admin) like any other program, and [`bench`](crate::bench).
 
 mod age;
 mod args;

@@ -1,7 +1,7 @@
 //! Standard output: only data.
 //!
-//! Promise: a reader that goes away (`worker list | head -1`) ends the command quietly and with success. Any other
-//! error of standard output is a failure.
+//! Promise: if its reader ends (`worker list | head -1`), the command ends without an error message, with success. Any
+//! other error of standard output is a failure.
 
 use std::io::{self, BufWriter, Stdout, Write};
 

@@ -1,7 +1,7 @@
 //! Tables for people: aligned, without borders, as wide as the terminal.
 //!
 //! Promises: one line per row. Text that does not fit is cut and ends in `…`. Control characters are escaped. Rows
-//! come in pages, so that a table of any length takes the memory of one page. If standard output is no terminal,
+//! are printed in pages, so that a table of any length takes the memory of one page. If standard output is no terminal,
 //! nothing is cut, unless `COLUMNS` sets a width.
 
 use comfy_table::{Cell, ColumnConstraint, Row, Table as Layout, Width};

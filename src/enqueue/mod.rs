@@ -3,6 +3,8 @@
 //! Promises: a job and its notification commit together, in the caller's transaction if any. Bad input is
 //! refused with [`Error::Invalid`] before any SQL is sent. All paths use the same defaults and write the same row.
 //! Other languages call the SQL function `postrider.enqueue`.
+//!
+//! It begins no transaction, and changes no setting of the caller's connection.
 
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;

@@ -1,6 +1,9 @@
 //! The data of a job: payload, names, priority, state, and its stored form.
 //!
-//! Clients and workers share these types. They use no connections and run no SQL.
+//! Clients and workers share these types.
+//!
+//! Promises: a bad name, option or payload is refused when the job is built. Args are kept as their text, so that no
+//! number loses digits. No connections and no SQL.
 
 mod args;
 mod checked_json;

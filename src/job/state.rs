@@ -1,17 +1,24 @@
 //! The states of a job.
 //!
 //! ```text
-//!              ┌───────────── snoozed, released ──────────────┐
-//!              ▼                                              │
-//! enqueue ─▶ scheduled ──(run_at passes)──▶ available ─claim─▶ running ─▶ completed
-//!                                                 ▲             │   │
-//!                                  (attempt lost) │      failed │   ├────▶ cancelled
-//!                                                 │             ▼   │
-//!                                              retryable ◀──────┘   └────▶ discarded
-//!                                                 └──────claim──▶ running
+//!             run_at is later                  snoozed
+//! enqueue ──────────────────▶ scheduled ◀─────────────────────┐
+//!    │                            │ run_at passes             │
+//!    │ due                        ▼           claim           │
+//!    └───────────────────────▶ available ──────────────────▶ running ──▶ completed, cancelled, discarded
+//!                                 ▲ ▲                        │ │  ▲                   │
+//!                                 │ └─────── released ───────┘ │  │ claim             │
+//!                                 │                            │  │                   │
+//!                                 │       failed, attempt lost ▼  │                   │
+//!                                 │                         retryable                 │
+//!                                 │                                                   │
+//!                                 └────────────────── retry by hand ──────────────────┘
+//!
+//! scheduled, available, retryable ── cancel ──▶ cancelled
 //! ```
 //!
-//! The state of an unfinished job is not stored: it is derived from the row.
+//! The state of an unfinished job is not stored: it is derived from the row (`running`, `failed_at`, `run_at`). A
+//! release does not change `failed_at`, so a job whose latest finished attempt failed is `retryable` after it.
 
 use std::fmt;
 use std::str::FromStr;

@@ -1,4 +1,6 @@
-//! The events.
+//! The events of a worker.
+//!
+//! Data only. A release may add events, so the enum is `non_exhaustive`.
 
 use std::time::Duration;
 
@@ -83,7 +85,8 @@ pub enum Event {
         /// Its kind.
         kind: &'static str,
     },
-    /// A job was taken back from a worker that is gone. A discarded one is followed by [`Event::JobFinished`].
+    /// A rescue has returned the job of a dead worker to its queue, or discarded it. After a discarded job,
+    /// [`Event::JobFinished`] follows.
     JobRescued {
         /// The job.
         job_id: JobId,

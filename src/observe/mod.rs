@@ -1,7 +1,7 @@
 //! What a worker does, as a stream of typed events: for metrics, dashboards and tests of your own.
 //!
-//! Promises: without a stream, an event costs one atomic read, and is not even built. A stream holds up nothing: it has
-//! a bounded buffer, and one that is read too slowly misses events and says how many. Events are for observing: no
+//! Promises: without a stream, an event costs one atomic read, and is not built. A stream delays nothing: its buffer is
+//! bounded, and a stream that is read too slowly misses events and reports their number. Events are for observing: no
 //! decision about a job depends on one.
 //!
 //! ```no_run

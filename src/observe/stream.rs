@@ -1,4 +1,7 @@
-//! Sending events to whoever reads them.
+//! Sends events to the streams that read them.
+//!
+//! Promises: sending never waits. Without a stream, an event is not built. A stream that is read too slowly misses the
+//! oldest events, and gets their number.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -1,4 +1,7 @@
-//! What both programs share: environment, log, and messages on standard error. Knows nothing of jobs.
+//! What both programs share: environment, log, and messages on standard error.
+//!
+//! Promises: all variables are read in the same way. Neither the log nor a message blocks the program. It knows nothing
+//! of jobs.
 
 pub(crate) mod environment;
 mod last_words;

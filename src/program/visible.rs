@@ -1,7 +1,7 @@
 //! Makes text from the database safe for a terminal.
 //!
-//! A job's error message may contain characters that move the cursor, change the window's title, turn the reading
-//! order around or hide text. They are escaped.
+//! A job's error message may contain characters that move the cursor, change the window's title, reverse the reading
+//! order or hide text. They are escaped.
 
 use std::borrow::Cow;
 

@@ -2,7 +2,8 @@
 //!
 //! Two sets of migrations, each with its own record: a service that uses only the queue gets only the queue's tables.
 //!
-//! Promise: a schema newer than this release is accepted.
+//! Promise: a schema newer than this release is accepted, and never changed. Nothing is migrated unless the service
+//! asks for it.
 
 #[cfg(feature = "migrate")]
 mod migrate;

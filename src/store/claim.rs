@@ -1,4 +1,7 @@
-//! Claiming due jobs.
+//! The statements that claim due jobs, and those that compare claims with the jobs that a worker holds.
+//!
+//! Promises: each claim increments the job's claim number, so each attempt has its own fence. A worker that is not
+//! registered claims nothing. Jobs are released by id and claim number, so none is released that the worker holds.
 
 use std::sync::LazyLock;
 use std::time::Duration;

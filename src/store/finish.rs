@@ -1,4 +1,7 @@
-//! The statements that record outcomes, only for attempts whose fence holds.
+//! The statements that record outcomes.
+//!
+//! Promise: a statement changes a job only if it is `running` under the fence: id, claim number, worker. It returns the
+//! attempts whose fence held. Other outcomes are stale, and change nothing.
 
 use std::time::Duration;
 

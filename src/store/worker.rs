@@ -1,4 +1,8 @@
 //! The statements of leases, and of the rescue of dead workers' jobs.
+//!
+//! Promises: one transaction deletes a lease and returns the jobs, only if no heartbeat has arrived since the probe. A
+//! returned job is not `running`, so the fence of its lost attempt does not hold any more. A stranded job is identified
+//! by its claim number. No statement waits for the liveness lock.
 
 use std::time::Duration;
 

@@ -1,4 +1,7 @@
 //! Configuring a worker.
+//!
+//! Promises: nothing connects before `run`. `run` returns the first mistake in a setting before it connects. Values are
+//! checked in `config` and `registry`.
 
 use std::future::Future;
 use std::sync::Arc;

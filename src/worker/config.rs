@@ -1,4 +1,7 @@
-//! The configuration of a worker, checked when it starts.
+//! The configuration of a worker: settings, defaults, allowed ranges.
+//!
+//! Promises: a value out of range is refused before the worker connects, with its name and the range. The configuration
+//! does not change while the worker runs.
 
 use std::collections::HashSet;
 use std::num::NonZero;

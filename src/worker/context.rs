@@ -1,4 +1,7 @@
-//! What a handler can ask about its attempt.
+//! What a handler can ask about its attempt, and the completion of its job in its own transaction.
+//!
+//! Promise: a completion is written only if the attempt's fence holds. No other outcome is recorded here: a handler
+//! returns it.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -49,7 +52,7 @@ impl<S> Context<S> {
         u32::try_from(self.job.attempt).unwrap_or(1)
     }
 
-    /// The failure of this attempt discards the job.
+    /// The maximum number of attempts. If attempt number `max_attempts` fails, the job is discarded.
     #[must_use]
     pub fn max_attempts(&self) -> u32 {
         u32::try_from(self.job.max_attempts).unwrap_or(1)

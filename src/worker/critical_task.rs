@@ -1,4 +1,6 @@
 //! Tasks that a worker cannot run without.
+//!
+//! Promise: if one of them panics, the shutdown begins, and `Worker::run` returns an error. No task is started again.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

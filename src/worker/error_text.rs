@@ -1,4 +1,7 @@
 //! The text of a failure, made fit for storage.
+//!
+//! Promises: it is cut between characters at its limit in bytes, contains no NUL, and ends even if the causes of an
+//! error are circular. It is not searched for secrets: the handler's text is stored as it is.
 
 use crate::error::full_text;
 use crate::worker::job_error::BoxError;

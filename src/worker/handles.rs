@@ -1,4 +1,7 @@
 //! What the tasks of one running worker share.
+//!
+//! Promise: a connection counts as pooled until the listener is proved to be direct. State only: no decisions and no
+//! SQL.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -1,6 +1,9 @@
 //! Jobs in flight: from their claim until their outcome is recorded.
 //!
 //! A job stays in flight while its outcome waits to be recorded, so that it does not count as lost in between.
+//!
+//! Promises: a job that is claimed again while its handler runs is not started again, unless the attempt has lost it:
+//! the attempt continues under the new claim. A job is identified by its id and `created_at`. Memory only: no SQL.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};

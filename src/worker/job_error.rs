@@ -11,8 +11,8 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 /// Any error converts into [`JobError::Retry`] by `?`. For that reason this type does not itself
 /// implement [`std::error::Error`].
 ///
-/// `anyhow::Error`, `eyre::Report` and `Box<dyn Error>` are no errors themselves, so `?` needs a word more:
-/// `.map_err(JobError::retry)?`. A handler that is written with such a type as a whole is wrapped once:
+/// `anyhow::Error`, `eyre::Report` and `Box<dyn Error>` do not implement `std::error::Error`, so `?` does not convert
+/// them. Write `.map_err(JobError::retry)?`. If a whole function returns such a type, convert its result once:
 ///
 /// ```no_run
 /// # use postrider::{Context, Database, Job, JobError, Worker};

@@ -1,4 +1,6 @@
 //! Counters of one worker process.
+//!
+//! Promises: counters only rise, except `running`. Counting never waits. No decision about a job depends on a counter.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 

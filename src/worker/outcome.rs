@@ -1,4 +1,6 @@
-//! The outcome of an attempt.
+//! The outcome of an attempt: what `execute` passes to `finish`.
+//!
+//! Data only: `execute` decides the outcome, `finish` records it.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,7 @@
 //! The handlers of a worker, by kind.
+//!
+//! Promise: `check` refuses a kind with two handlers, and a worker without a handler. It does not change while the
+//! worker runs.
 
 use std::collections::HashMap;
 use std::sync::Arc;

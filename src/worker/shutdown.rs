@@ -1,4 +1,7 @@
 //! The stop signal, passed in from outside.
+//!
+//! Promises: a signal is never withdrawn, and the immediate one includes the graceful one. It stops nothing itself: the
+//! tasks of the worker watch it.
 
 use tokio_util::sync::CancellationToken;
 

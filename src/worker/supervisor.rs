@@ -1,4 +1,8 @@
 //! Starts the tasks of a worker, drains and stops them.
+//!
+//! Promises: once the shutdown begins, at most one more claim is answered, and its jobs are released. Outcomes are
+//! recorded before the lease is deleted. The lease is kept if a job may still be `running` under it. It decides nothing
+//! about a job.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,5 +1,5 @@
--- Moves the tick of a kind ($1) from $2 to $3 and enqueues its job, atomically. If many workers try, only one finds the
--- tick unmoved.
+-- Advances next_tick of a kind ($1) from $2 to $3 and enqueues its job, atomically. Every worker tries that at each
+-- tick. The one update that succeeds also enqueues the job.
 WITH fired AS (
     UPDATE postrider.periodic SET next_tick = $3
     WHERE kind = $1 AND next_tick = $2 AND next_tick <= clock_timestamp()

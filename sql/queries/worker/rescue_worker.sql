@@ -1,8 +1,9 @@
 -- Declares a worker ($1) dead, unless it has sent a heartbeat since it was probed ($2), and rescues its jobs. A lost
--- attempt counts. After the first one in a row, the job is due now. After the next ones, it is due in crash_count^4
--- seconds, at most a day. A job is discarded when its last attempt is lost, and at the third crash during which its
--- worker ran no other job: that job kills its worker. If $4 is false, the jobs that are to be discarded stay as they
--- are, because the history refuses one of them: rescue_stranded rescues them.
+-- attempt counts. After the first one in a row, the job is due now. After the next ones, it is due in
+-- (crash_count - 1)^4 seconds, at most a day: the UPDATE reads crash_count before it counts this crash. A job is
+-- discarded when its last attempt is lost, and at the third crash during which its worker ran no other job: that job
+-- kills its worker. If $4 is false, the jobs that are to be discarded stay as they are, because the history refuses one
+-- of them: rescue_stranded rescues them.
 --
 -- Claims take jobs from the front of a queue, so a worker's jobs are near the front. This reads the first 50,000 jobs
 -- of each priority, however many millions the queue has. rescue_stranded rescues jobs that are farther back or locked.

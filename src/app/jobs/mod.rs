@@ -1,6 +1,7 @@
 //! The built-in jobs.
 //!
-//! An unknown field in their args is an error, so that a misspelt field does not silently get its default.
+//! Promises: each may run again after a crash, because it is idempotent. An unknown field in the args is an error, so
+//! that a misspelt field does not silently get its default.
 
 pub mod heartbeat;
 pub mod orphan_file_cleanup;

@@ -4,8 +4,9 @@
 //! `~/.postgresql/root.crt`), and the host is matched only against the certificate's alternative names, never its
 //! common name.
 //!
-//! Without a feature that has an implementation, this is a libpq without SSL: `prefer` connects unencrypted, and what
-//! demands encryption is refused.
+//! Promises: only `prefer` may connect unencrypted after encryption was refused. A bad file of root certificates is an
+//! error at the start. Without a feature that has an implementation, this is a libpq without SSL: `prefer` connects
+//! unencrypted, and a mode that needs encryption is refused.
 
 #[cfg(feature = "_tls")]
 mod rustls;

@@ -1,4 +1,7 @@
 //! Converts database time to local time, so that a due time can set a timer.
+//!
+//! For timers only: the claim decides by the database's clock whether a job is due. A host clock that is set wrong has
+//! no effect, because only the time since the reading counts.
 
 use std::time::{Duration, Instant};
 

@@ -1,11 +1,13 @@
-//! Where the index scan of a claim resumes: one cursor per queue and priority.
+//! The position at which the index scan of a claim resumes: one cursor per queue and priority.
 //!
 //! Without cursors, each claim would scan past the jobs at the front that are running, or finished and not vacuumed.
-//! During a long transaction, vacuum removes none of them. So a claim starts where the last one ended.
+//! During a long transaction, vacuum removes none of them. So a claim starts at the end of the last one.
 //!
 //! Jobs can appear behind a cursor. A statement that returns a job to its queue notifies, which resets the cursor. A
 //! transaction that was open for longer than [`TRAIL`] commits jobs with an earlier due time. The catch-up scan finds
-//! them. A wrong cursor delays jobs and loses none.
+//! them.
+//!
+//! Promise: a wrong cursor delays jobs and loses none. Memory only: no SQL.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -274,6 +274,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         }
         let session = self.take_session().await?;
         within(CLAIM_TIMEOUT, failover::stop_vanished(&self.handles, &session)).await?;
+        // The new server may show other claims than this worker knows: release them as after an unanswered claim.
         self.unanswered.add(Instant::now());
         self.unanswered.check(&self.handles, &session).await;
         self.session.keep(session);

@@ -4,15 +4,19 @@
 //! receives the notifications, so a worker that cannot receive any never holds it. One idle worker holds the lock for
 //! all idle workers, and all of them are notified.
 //!
-//! ```text
-//!                    acquire                     acquired
-//!   NotListening ◀┄┄ Busy ────────▶ Acquiring ──────────────▶ Holding ─── release ──▶ Releasing
-//!    (no listener)    ▲ ▲               │  ▲ contended            ▲                       │
-//!                     │ │               │  └───────── Contended   │ acquired              │
-//!                     │ │ release       ▼ held by a peer          │                       │
-//!                     │ └────────── HeldByPeer ── verify ──▶ Verifying                    │
-//!                     └──────────────────── released ─────────────────────────────────────┘
-//! ```
+//! | state | event | next state |
+//! | --- | --- | --- |
+//! | any | the listener loses its connection | `NotListening` |
+//! | any | the listener connects | `Busy` |
+//! | `Busy`, `Contended`, `HeldByPeer` | the fetcher asks for the lock | `Acquiring` |
+//! | `HeldByPeer` | the peer releases the lock | `Acquiring` |
+//! | `HeldByPeer` | the fetcher asks for a check | `Verifying` |
+//! | `Acquiring`, `Verifying` | the result of a try | `Holding`, `HeldByPeer` or `Contended` |
+//! | `Holding` | the fetcher gives the lock up | `Releasing` |
+//! | `HeldByPeer` | the fetcher gives the lock up | `Busy` |
+//! | `Releasing` | the listener has released the lock | `Busy` |
+//!
+//! Other events change no state. If a peer releases the lock while a try finds it held, the try is repeated.
 //!
 //! Promise: if a claim begins while this worker or a peer holds the lock, and finds the queue empty, the queue needs no
 //! further claim until a notification or the next poll.
@@ -85,7 +89,7 @@ struct IdleLock {
     key: Option<IdleKey>,
     /// A peer has released the lock since the last try began: its notification may overtake the result of the try.
     peer_released: bool,
-    /// Counts the changes of the holder before which enqueues may have sent no notification.
+    /// Incremented when earlier enqueues may have sent no notification. One more claim is then due.
     notify_epoch: u32,
 }
 

@@ -10,12 +10,14 @@
 //! - `plan` decides the next step of a queue, without I/O
 //! - `timing` decides when to claim from a queue next, `wake` collects the signals to claim earlier
 //! - `prefetch` decides how many jobs are claimed beyond the free slots
-//! - `cursor` stores where the index scan resumes, `catch_up` scans behind it
+//! - `cursor` stores the position at which the index scan resumes, `catch_up` scans behind it
 //! - `idle_lock` makes an enqueue send a notification while a worker is idle
 //! - `unanswered` releases the jobs of claims whose answer was lost
 //! - `clock` converts the database's time to ours
 //!
 //! Promises: one claim is in flight at a time; a failed claim loses no job; no job depends on a notification.
+//!
+//! It runs no handler and records no outcome. `execute` gets the claimed jobs.
 
 pub(super) mod catch_up;
 pub(super) mod clock;

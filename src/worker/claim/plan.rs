@@ -2,6 +2,9 @@
 //!
 //! The fetcher passes a [`QueueView`] and executes the returned [`Step`]. Time is an argument, so that tests need no
 //! clock.
+//!
+//! Promises: a claim is limited to the free slots and the prefetch; a buffered job waits for a slot for half a second
+//! at most.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,7 @@
 //! Running one attempt: the handler, its timeout, its cancellation, its panic.
+//!
+//! Promise: exactly one outcome, whatever the handler does. The outcome of a handler that blocks its thread is that of
+//! `unresponsive`. No SQL.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;

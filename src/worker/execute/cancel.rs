@@ -1,7 +1,9 @@
 //! Cancels running jobs on request, and frees the slots of handlers that do not end.
 //!
-//! A request is a column of the job's row. The notification only announces that there is one. The column is also read
-//! periodically, so that no request is lost while no listener is connected.
+//! A request is a column of the job's row. The notification only announces that there is one.
+//!
+//! Promise: no request is lost while no listener is connected, because the column is also read every 5 s. It asks
+//! handlers to stop. `attempt` decides their outcomes.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -2,6 +2,9 @@
 //!
 //! A task runs one attempt after the other while its queue has buffered jobs, so that short jobs do not cost a task
 //! each.
+//!
+//! Promises: an attempt has one outcome, even if its handler was abandoned and ends later. Its slot is freed after the
+//! finisher has accepted the outcome, so that waiting outcomes limit claims. Nothing is recorded here.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -1,7 +1,7 @@
 //! Isolation: runs a job alone after more than one worker in a row has died while it ran.
 //!
-//! It spares the other jobs, and it tells a job that kills its worker from one that was merely there: only a crash
-//! while the job runs alone counts towards discarding it (`sql/queries/worker/rescue_worker.sql`).
+//! It protects the other jobs. It also distinguishes a job that kills its worker from one that only ran beside it: only
+//! a crash while the job runs alone counts towards discarding it (`sql/queries/worker/rescue_worker.sql`).
 //!
 //! Promises: the worker takes no other job while an isolated one runs, for half a minute at most. A worker with other
 //! work leaves the job to an idle one, for ten minutes at most, so that a busy fleet runs it in the end.

@@ -8,6 +8,8 @@
 //!
 //! Promises: never more running attempts than slots; a handler's panic ends its attempt and nothing else; each
 //! attempt hands exactly one outcome to `finish`.
+//!
+//! It claims nothing and records nothing. Its only statement reads requests to cancel.
 
 pub(super) mod attempt;
 pub(super) mod cancel;

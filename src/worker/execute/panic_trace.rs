@@ -1,9 +1,10 @@
 //! The backtrace of a panic in an attempt.
 //!
-//! Only the process-wide panic hook knows where a panic happened, so the first worker installs one. It keeps the
-//! trace of a panic in an attempt for the attempt's record. All panics go on to the hook that was there before
-//! (Sentry's, color-eyre's), with one exception: what the standard hook would print of an attempt is logged with its
-//! job.
+//! Only the process-wide panic hook knows where a panic happened, so the first worker installs one. It keeps the trace
+//! of a panic in an attempt for the attempt's record.
+//!
+//! Promise: the former hook (Sentry's, color-eyre's) is called for every panic, with one exception: the standard hook
+//! is not called for an attempt, because its text is in the log line of the job. Panics are caught elsewhere.
 
 use std::any::Any;
 use std::backtrace::Backtrace;

@@ -1,7 +1,10 @@
 //! The delay before the next attempt.
 //!
-//! The built-in policy is `attempt⁴` seconds ± 10 %: 1 s, 16 s, 81 s, 256 s … A user's policy may return nonsense or
-//! panic. The first is clamped, the second falls back to the built-in policy, so that no policy can lose a job.
+//! The built-in policy is `attempt⁴` seconds ± 10 %: 1 s, 16 s, 81 s, 256 s … The policy of a service may return any
+//! delay, or panic.
+//!
+//! Promise: a delay is at most 365 days. If the policy panics, the built-in one is used, so that no policy can lose a
+//! job. It does not decide whether a job is retried.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;

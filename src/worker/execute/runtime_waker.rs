@@ -1,8 +1,10 @@
 //! Keeps the runtime polling while a handler blocks its thread.
 //!
-//! A runtime leaves its timers and sockets to one of its threads. If a handler blocks that one, the others sleep on:
-//! no heartbeat, no timeout, no claim, until a task is spawned from outside. So a thread of ours spawns one twice a
-//! second, and the thread that wakes up for it polls the rest. It cannot help a runtime with a single thread.
+//! One thread of a runtime polls its timers and sockets. If a handler blocks that thread, the others are not woken: no
+//! heartbeat, no timeout, no claim, until a task is spawned from outside. So a thread of ours spawns one twice a
+//! second, and the runtime thread that runs it polls the rest.
+//!
+//! It does not help a runtime with a single thread.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;

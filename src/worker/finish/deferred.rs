@@ -1,8 +1,10 @@
 //! Outcomes that cannot be recorded now because of their job's row: it is locked, or the database refuses this row
 //! and no other (a trigger or a constraint of its users).
 //!
-//! They wait here, so that they hold up no others. They are tried again until they are recorded: none is forgotten,
-//! and no job fails because of what the database refuses.
+//! They wait here, so that they do not delay others.
+//!
+//! Promises: they are tried again until they are recorded or the shutdown ends. No job fails because of what the
+//! database refuses. Memory only: `finisher` writes them.
 
 use std::time::Duration;
 

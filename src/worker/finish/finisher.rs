@@ -1,5 +1,5 @@
-//! Records outcomes in batches: while one is being written, the next one gathers. A single outcome is written at
-//! once.
+//! Records outcomes in batches: while one batch is written, the next one collects outcomes. A single outcome is written
+//! at once.
 //!
 //! Promises:
 //! - An outcome is written only if its fence holds, and it is kept until it is written or refused as stale.

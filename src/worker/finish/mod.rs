@@ -4,8 +4,11 @@
 //! - `deferred` keeps the outcomes that the database refuses for now
 //! - `report` writes the log lines and counts
 //!
-//! Promises: an outcome is written only while its fence holds; none is dropped before it is written or refused
-//! as stale.
+//! Promises: an outcome is written only while its fence holds; none is dropped before it is written or refused as
+//! stale.
+//!
+//! It decides no outcome, with one exception: an attempt has failed if its handler completed the job in a transaction
+//! that was not committed.
 
 pub(super) mod deferred;
 pub(super) mod finisher;

@@ -1,4 +1,6 @@
 //! Writes outcomes: chooses the statement for each and builds its parameters.
+//!
+//! Promise: one call runs one statement, and each outcome is sent with its fence. It does not retry: `finisher` does.
 
 use std::collections::HashMap;
 use std::time::Duration;

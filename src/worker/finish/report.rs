@@ -1,4 +1,7 @@
-//! The log lines and counters of outcomes.
+//! The log lines, counters and events of outcomes.
+//!
+//! Promise: no args in a log line. It reports what was recorded or refused, and changes no job. It also sets the
+//! fetcher's timer for a job that is due again.
 
 use chrono::{DateTime, SecondsFormat, Utc};
 

@@ -1,7 +1,7 @@
 //! Handlers that block their thread: synchronous libraries, and work for the processor.
 //!
 //! Promises: no more threads than configured, however many jobs run. The runtime's own threads are never blocked, so
-//! heartbeats and other jobs go on. A thread that does not end does not keep the process from ending.
+//! heartbeats and other jobs continue. The process can end while such a thread still runs.
 //!
 //! Not `tokio::task::spawn_blocking`: the end of a runtime waits for its blocking tasks, and the handlers of all queues
 //! and libraries share its threads.

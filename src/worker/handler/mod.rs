@@ -5,6 +5,8 @@
 //! - an async function for several jobs at once (`batches`)
 //!
 //! Promise: whatever its form, each job is an attempt of its own, with its own slot, timeout, cancel and outcome.
+//!
+//! It records nothing and knows no fence. It returns what the handler returned, or an error if the args do not decode.
 
 mod batches;
 mod blocking;

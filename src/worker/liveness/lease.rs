@@ -3,6 +3,9 @@
 //! Each process start creates a new worker id. A worker that was declared dead (frozen or disconnected for longer than
 //! its lease) also takes a new id. The heartbeat sends a ping to the worker's own listener, so that one round trip
 //! proves both.
+//!
+//! Promises: the worker counts its lease from when it sent the heartbeat, so it detects the expiry before its peers.
+//! The attempts of a former id are asked to stop as soon as it has a new one. Only peers declare a worker dead.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};

@@ -6,8 +6,8 @@
 //! - A silent connection is detected within 10 s: each ping must arrive within 5 s.
 //! - After each (re)connect the fetcher polls all queues, so that no job is missed in between.
 //! - A notification only wakes. It carries no data.
-//! - No statement on this connection waits for a lock: a backend that is killed while it waits keeps its locks, and
-//!   its worker would seem alive.
+//! - No statement on this connection waits for a lock. A backend that waits for a lock does not notice that its worker
+//!   has died. It would keep the liveness lock.
 
 use std::pin::pin;
 use std::sync::Arc;

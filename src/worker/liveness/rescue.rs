@@ -1,4 +1,4 @@
-//! Rescue: takes back the jobs of dead workers. Every worker does it for all peers.
+//! Rescue: returns the jobs of dead workers to their queues. Every worker does it for all peers.
 //!
 //! A peer is dead when, without a heartbeat in between,
 //! - its liveness lock was free in two probes at least a second apart, while the server on which it took the lock
@@ -6,8 +6,11 @@
 //! - its heartbeat has not changed for its lease (minus the time of two probes), as observed by a worker that could
 //!   reach the database throughout. After an outage the time restarts.
 //!
-//! One statement deletes the lease, only if no heartbeat has arrived since the probe, and takes back the jobs. Running
-//! it twice is safe.
+//! One statement deletes the lease, only if no heartbeat has arrived since the probe, and returns the jobs. The
+//! statement also decides which of them are discarded.
+//!
+//! Promises: running it twice is safe, because the lease is deleted once, and only jobs that are still `running` under
+//! the dead worker are returned. A scan for stranded jobs finds those that this statement did not reach.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -1,7 +1,8 @@
-//! The history's partitions: made ahead, dropped once their day is over.
+//! The history's partitions: created ahead of time, dropped once their day is over.
 //!
-//! One worker at a time does it, under a lock on a connection opened for the purpose. Partitions are detached
-//! concurrently, so that neither readers nor writers wait.
+//! Promises: one worker at a time drops partitions, under a lock on a connection opened for the purpose. Through a
+//! pooler there is no lock: a worker that collides with another tries again an hour later. Partitions are detached
+//! concurrently, so that neither readers nor writers wait. No row is deleted.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,12 +1,14 @@
 //! Periodic jobs: each tick enqueues one job for the whole fleet.
 //!
-//! Every worker waits for every tick and tries to move it in the database. The statement that finds the tick unmoved
-//! also enqueues the job. So a tick needs no leader, and a crash neither loses nor doubles it. Ticks missed while no
-//! worker ran collapse into one.
+//! Every worker waits for each tick and tries to advance `next_tick`. The one update that succeeds also enqueues the
+//! job. So no leader is needed.
 //!
 //! If workers declare different schedules for a kind (a rolling deploy), the schedule of the live worker that was
-//! started last is in force. Only workers that declare the same one fire. A tick that the schedule could not have
-//! produced is computed anew.
+//! started last is in force. Only workers that declare the same one fire.
+//!
+//! Promises: a crash neither loses nor doubles a tick. Ticks missed while no worker ran are one tick. A tick that the
+//! schedule could not have produced is computed again. Host clocks are not used: the database decides whether a tick is
+//! due.
 
 use std::sync::Arc;
 use std::time::Duration;

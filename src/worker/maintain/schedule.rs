@@ -1,4 +1,7 @@
 //! When a periodic job is due.
+//!
+//! Promises: the next tick is later than now. An interval counts from the first tick, so it does not drift. Cron
+//! expressions are read in UTC. Computed from its arguments only: no clock is read.
 
 use std::time::Duration;
 

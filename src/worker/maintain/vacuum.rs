@@ -1,10 +1,11 @@
-//! Vacuums the table of unfinished jobs, by the number of attempts.
+//! Vacuums the table of unfinished jobs, after a number of claimed jobs.
 //!
 //! Each job leaves dead rows, and autovacuum runs once a minute at most. At 50,000 jobs/s the table would grow by a
-//! gigabyte in between. So a worker that has run many jobs vacuums the table itself. Several at once do no harm: the
-//! second finds the table locked and skips it.
+//! gigabyte in between. So a worker that has claimed 500,000 jobs vacuums the table itself.
 //!
-//! A role that does not own the table cannot vacuum it. Then Postgres only warns, and autovacuum remains.
+//! Promises: if another vacuum has locked the table, it is skipped. The table is not truncated, because that takes an
+//! exclusive lock. A role that does not own the table cannot vacuum it. Then Postgres only warns, and autovacuum
+//! remains.
 
 use std::sync::Arc;
 use std::time::Duration;
