@@ -73,7 +73,7 @@ fn the_oldest_rust_is_that_of_the_dependencies() {
     assert_eq!(version(text(&ours[0]["rust_version"])), newest, "rust-version in Cargo.toml");
 }
 
-/// A clean build of each would take minutes, so this compares what they name with what there is.
+/// `scripts/test --only install` runs those of the README. This compares what all documents name with what there is.
 #[test]
 fn each_cargo_command_of_the_documents_builds_both_programs() {
     let told = metadata(&["--no-deps"]);
