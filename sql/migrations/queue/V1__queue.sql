@@ -224,6 +224,7 @@ CREATE TABLE postrider.periodic (
 COMMENT ON TABLE postrider.periodic IS 'Next tick of each periodic kind. The transaction that enqueues its job moves the tick.';
 COMMENT ON COLUMN postrider.periodic.schedule IS 'Schedule as declared by the worker that wrote the row, e.g. "every 60000 ms" or "cron 0 * * * *".';
 COMMENT ON COLUMN postrider.periodic.first_tick IS 'Origin of the ticks of an interval.';
+COMMENT ON COLUMN postrider.periodic.next_tick IS 'Not fired before this time. The end of the year 9999 if all times of the schedule have passed.';
 
 -- A notification is only a hint: a worker that misses it finds the job by polling. None is sent while the server's
 -- notification queue is nearly full, because the commit would fail. The whole cluster shares the queue: another

@@ -6,10 +6,12 @@
 //!
 //! If workers declare different schedules for a kind (a rolling deploy), the schedule of the live worker that was
 //! started last is in force. Only workers that declare the same one fire. A tick that the schedule could not have
-//! produced is computed anew.
+//! produced is computed anew. After the last tick of a schedule there is none.
+//!
+//! Promise: a kind whose tick cannot be fired delays those of other kinds by no more than a short wait for a lock.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta};
 
@@ -48,6 +50,14 @@ impl Periodic {
     }
 }
 
+/// What a round has left to do.
+struct Round {
+    /// The time until the next tick.
+    wait: Duration,
+    /// Whether the ticks of some kind failed.
+    has_failed: bool,
+}
+
 /// Fires ticks, for ever.
 pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>, periodics: Vec<Periodic>) {
     if periodics.is_empty() {
@@ -56,10 +66,11 @@ pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>, periodics: Vec<P
     let mut reconnect = Reconnect::default();
     loop {
         let wait = match round(&handles, &periodics).await {
-            Ok(wait) => {
+            Ok(Round { wait, has_failed: false }) => {
                 reconnect.reset();
                 wait
             }
+            Ok(Round { wait, has_failed: true }) => wait.min(reconnect.next_delay()),
             Err(error) => {
                 tracing::warn!(%error, "ticks could not be read; trying again");
                 reconnect.next_delay()
@@ -69,54 +80,74 @@ pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>, periodics: Vec<P
     }
 }
 
-/// Fires due ticks. Returns the time until the next one.
-async fn round(handles: &WorkerHandles, periodics: &[Periodic]) -> Result<Duration, Error> {
+/// Fires due ticks. A kind that fails stops no other.
+async fn round(handles: &WorkerHandles, periodics: &[Periodic]) -> Result<Round, Error> {
     let kinds: Vec<&str> = periodics.iter().map(|periodic| periodic.job.kind.as_str()).collect();
     let ticks = within(TIMEOUT, store::read_ticks(&handles.database, &kinds)).await?;
-    let mut wait = LONGEST_SLEEP;
+    let read = Instant::now();
+    let mut round = Round { wait: LONGEST_SLEEP, has_failed: false };
     for periodic in periodics {
-        let Some(tick) = ticks.iter().find(|tick| tick.kind == periodic.job.kind) else {
-            // The row was deleted.
-            register(handles, periodic).await?;
-            wait = Duration::ZERO;
-            continue;
-        };
-        let mine = periodic.schedule.describe();
-        if tick.in_force.as_ref().is_some_and(|in_force| *in_force != mine) {
-            // Another worker's schedule is in force: this program is older, or the newer one is being stopped.
-            wait = wait.min(LOOK_AGAIN);
-            continue;
-        }
-        if tick.schedule != mine || !periodic.allows(tick) {
-            tracing::warn!(
-                kind = tick.kind,
-                schedule = mine,
-                former_schedule = tick.schedule,
-                former_tick = %tick.next,
-                "ticks restart: the schedule has changed, or does not produce the stored tick"
-            );
-            register(handles, periodic).await?;
-            wait = Duration::ZERO;
-            continue;
-        }
-        let mut next = tick.next;
-        if next <= tick.read_at
-            && let Some(after) = periodic.schedule.next(tick.first, tick.read_at)
-        {
-            if let Some(id) = within(TIMEOUT, store::fire(&handles.database, &periodic.job, next, after)).await? {
-                tracing::debug!(job_id = id, kind = tick.kind, tick = %next, "periodic job enqueued");
+        let kind = &periodic.job.kind;
+        match keep(handles, periodic, ticks.iter().find(|tick| tick.kind == *kind)).await {
+            Ok(wait) => round.wait = round.wait.min(wait),
+            // It concerns all kinds.
+            Err(error @ Error::Connect { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(kind, %error, "the ticks of a kind failed; trying again");
+                round.has_failed = true;
             }
-            next = after;
         }
-        wait = wait.min((next - tick.read_at).to_std().unwrap_or(Duration::ZERO));
     }
-    Ok(wait)
+    // The waits count from the reading, and some kinds may have taken their time.
+    round.wait = round.wait.saturating_sub(read.elapsed());
+    Ok(round)
+}
+
+/// Fires the tick of a kind if it is due. Sets it anew if it is none of the schedule. Returns the time until the next
+/// one.
+async fn keep(handles: &WorkerHandles, periodic: &Periodic, tick: Option<&Tick>) -> Result<Duration, Error> {
+    let Some(tick) = tick else {
+        // The row was deleted.
+        register(handles, periodic).await?;
+        return Ok(Duration::ZERO);
+    };
+    let mine = periodic.schedule.describe();
+    if tick.in_force.as_ref().is_some_and(|in_force| *in_force != mine) {
+        // Another worker's schedule is in force: this program is older, or the newer one is being stopped.
+        return Ok(LOOK_AGAIN);
+    }
+    if tick.schedule != mine || !periodic.allows(tick) {
+        tracing::warn!(
+            kind = tick.kind,
+            schedule = mine,
+            former_schedule = tick.schedule,
+            former_tick = %tick.next,
+            "ticks restart: the schedule has changed, or does not produce the stored tick"
+        );
+        register(handles, periodic).await?;
+        return Ok(Duration::ZERO);
+    }
+    let mut next = tick.next;
+    if next <= tick.read_at {
+        let after = periodic.schedule.next(tick.first, tick.read_at).unwrap_or_else(Schedule::no_tick);
+        if let Some(id) = within(TIMEOUT, store::fire(&handles.database, &periodic.job, next, after)).await? {
+            tracing::debug!(job_id = id, kind = tick.kind, tick = %next, "periodic job enqueued");
+        }
+        next = after;
+    }
+    Ok((next - tick.read_at).to_std().unwrap_or(Duration::ZERO))
 }
 
 /// Registers all periodic kinds.
 pub(in crate::worker) async fn register_all(handles: &WorkerHandles, periodics: &[Periodic]) -> Result<(), Error> {
     for periodic in periodics {
-        register(handles, periodic).await?;
+        match register(handles, periodic).await {
+            // The rounds see to it.
+            Err(error) if error.is_locked_out() => {
+                tracing::warn!(kind = periodic.job.kind, %error, "another session has locked the ticks of a kind");
+            }
+            registered => registered?,
+        }
     }
     Ok(())
 }
@@ -128,11 +159,14 @@ async fn register(handles: &WorkerHandles, periodic: &Periodic) -> Result<(), Er
     drop(client);
     // A cron expression that never matches is searched for over many years.
     let schedule = periodic.schedule.clone();
-    let first = tokio::task::spawn_blocking(move || schedule.first(now))
-        .await
-        .unwrap_or_default()
-        .ok_or_else(|| Error::invalid("schedule", format!("of {} never comes", periodic.job.kind)))?;
-    within(TIMEOUT, store::register(&handles.database, &periodic.job.kind, &periodic.schedule.describe(), first)).await
+    let first = tokio::task::spawn_blocking(move || schedule.to_store(now));
+    let (kind, schedule) = (&periodic.job.kind, periodic.schedule.describe());
+    let first =
+        first.await.unwrap_or_default().ok_or_else(|| Error::invalid("schedule", format!("of {kind} never comes")))?;
+    if first == Schedule::no_tick() {
+        tracing::warn!(kind, schedule, "all times of the schedule have passed");
+    }
+    within(TIMEOUT, store::register(&handles.database, kind, &schedule, first)).await
 }
 
 /// Enqueues the jobs that each start of a worker process wants.
