@@ -100,6 +100,9 @@ async fn a_download_can_be_resumed_and_its_head_leaves_the_object_alone() {
         ("bytes=0-0", "0", "bytes 0-0/10"),
         ("bytes=2-4", "234", "bytes 2-4/10"),
         ("bytes=-2", "89", "bytes 8-9/10"),
+        ("bytes=3-99", "3456789", "bytes 3-9/10"),
+        ("bytes=-10", whole, "bytes 0-9/10"),
+        ("bytes=-11", whole, "bytes 0-9/10"),
     ] {
         let part = get(&[("range", range), ("if-range", &tag)]).await;
         assert_eq!((part.status, part.body.as_str(), part.header("content-range")), (206, body, Some(said)), "{range}");
@@ -133,6 +136,21 @@ async fn a_download_can_be_resumed_and_its_head_leaves_the_object_alone() {
         let raw = format!("PUT {bad} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx");
         let answer = web.raw(raw.as_bytes(), Duration::from_secs(20)).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{name}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_whole_whatever_part_of_it_is_asked_for() {
+    let (database, store) = (TestDatabase::new().await, TestObjectStore::start().await);
+    let web = web(&database, &store, |_| {}).await;
+    let tablo = web.post("/tablos", &json!({"name": "t"})).await.json(201);
+    let path = format!("/tablos/{}/files/empty", tablo["id"].as_str().unwrap());
+    let upload = web.request(Method::PUT, &path).header("content-length", 0);
+    assert_eq!(Answer::of(upload).await.status, 201);
+    for range in ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=5-", "bytes=0-9"] {
+        let answer = Answer::of(web.request(Method::GET, &path).header("range", range)).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{range}");
+        assert_eq!(answer.header("content-length"), Some("0"), "{range}");
     }
 }
 
