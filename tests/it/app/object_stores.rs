@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::support::database::TestDatabase;
 use crate::support::object_store::TestObjectStore;
+use crate::support::process::Process;
 use crate::support::tablo_fixture::{NO_GRACE, TabloFixture};
+use crate::support::wait::PATIENCE;
 use crate::support::web::{Answer, WebService, web_command};
 use postrider::app::{ObjectStore, ObjectStoreConfig, tablos};
 use reqwest::Method;
@@ -202,6 +204,43 @@ async fn line_breaks_around_settings_do_not_count() {
     let tablo = web.post("/tablos", &json!({"name": "t"})).await.json(201);
     let path = format!("/tablos/{}/files/a", tablo["id"].as_str().unwrap());
     assert_eq!(Answer::of(web.request(Method::PUT, &path).body("x")).await.status, 201);
+}
+
+/// As secrets are mounted.
+#[tokio::test]
+async fn line_breaks_around_the_keys_of_the_default_chain_do_not_count() {
+    let (database, store) = (TestDatabase::new().await, TestObjectStore::start().await);
+    let config = store.config();
+    let web = web(&database, &store, |command| {
+        command
+            .env_remove("S3_ACCESS_KEY")
+            .env_remove("S3_SECRET_KEY")
+            .env("AWS_ACCESS_KEY_ID", format!("{}\n", config.access_key.unwrap()))
+            .env("AWS_SECRET_ACCESS_KEY", format!(" {}\r\n", config.secret_key.unwrap()))
+            .env("AWS_SESSION_TOKEN", " \n")
+            .env("AWS_REGION", "us-east-1\n")
+            .env("AWS_DEFAULT_REGION", "us-east-1\n");
+    })
+    .await;
+    let tablo = web.post("/tablos", &json!({"name": "t"})).await.json(201);
+    let path = format!("/tablos/{}/files/a", tablo["id"].as_str().unwrap());
+    assert_eq!(Answer::of(web.request(Method::PUT, &path).body("x")).await.status, 201, "{}", web.process.log());
+    assert_eq!(web.get(&path).await.body, "x");
+}
+
+#[tokio::test]
+async fn a_key_of_the_default_chain_that_no_header_holds_is_refused_at_the_start() {
+    let database = TestDatabase::new().await;
+    for (name, value) in
+        [("AWS_ACCESS_KEY_ID", "a\nb"), ("AWS_SECRET_ACCESS_KEY", "a\nb"), ("AWS_SESSION_TOKEN", "a\nb")]
+    {
+        let mut command = web_command(&database.url);
+        command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret").env(name, value);
+        let mut process = Process::spawn(&mut command);
+        let status = process.wait_for_exit(PATIENCE).await;
+        assert_eq!(status.code(), Some(2), "{name}: {}", process.log());
+        assert!(process.log().contains(name), "{}", process.log());
+    }
 }
 
 /// As `ALTER ROLE … SET search_path` leaves it.
