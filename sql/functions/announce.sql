@@ -6,8 +6,6 @@ LANGUAGE sql VOLATILE AS $$
         -- The poll interval is at most an hour, so a poll finds a later job in time.
         WHEN $2 >= now() + interval '1 hour' THEN false
         WHEN pg_try_advisory_xact_lock_shared(hashtext('postrider'), postrider.idle_key($1)) THEN false
-        -- PREPARE TRANSACTION fails after a NOTIFY.
-        WHEN current_setting('postrider.notify', true) = 'off' THEN false
         WHEN $2 <= now() THEN postrider.notify('wake ' || $1)
         ELSE postrider.notify('due ' || ceil(extract(epoch FROM $2) * 1000)::bigint || ' ' || $1)
     END

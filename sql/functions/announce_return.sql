@@ -2,8 +2,7 @@ CREATE FUNCTION postrider.announce_return(queue text, run_at timestamptz) RETURN
 LANGUAGE plpgsql AS $$
 BEGIN
     IF $2 <= now() THEN
-        PERFORM postrider.notify('back ' || $1);
-        RETURN true;
+        RETURN postrider.notify('back ' || $1);
     END IF;
     RETURN postrider.announce($1, $2);
 END

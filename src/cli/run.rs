@@ -60,7 +60,7 @@ impl Run {
     /// Runs until `shutdown`. Returns the exit status.
     pub async fn execute(self, shutdown: Shutdown) -> Result<u8, Failure> {
         let database = connection::database()?;
-        let object_store = ObjectStoreConfig::from_env().map_err(|error| Failure::Failed(error.to_string()))?;
+        let object_store = ObjectStoreConfig::from_env().map_err(|error| Failure::Usage(error.to_string()))?;
         let state = App { object_store: ObjectStore::new(object_store) };
         tokio::select! {
             ready = self.ready_schema(&database) => ready?,

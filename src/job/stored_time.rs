@@ -14,6 +14,11 @@ const RANGE: (i64, i64) = (-62_135_596_800_000_000, 253_402_300_799_999_999);
 pub(crate) struct StoredTime(pub DateTime<Utc>);
 
 impl StoredTime {
+    /// The last one. Infinity is read as this.
+    pub fn last() -> DateTime<Utc> {
+        DateTime::UNIX_EPOCH + TimeDelta::microseconds(RANGE.1)
+    }
+
     /// Whether a time that was read may be this one.
     pub fn may_be(time: &DateTime<Utc>) -> bool {
         (RANGE.0..=RANGE.1).contains(&time.timestamp_micros())

@@ -40,7 +40,6 @@ mod transaction;
 mod url;
 mod wire;
 
-use std::borrow::Cow;
 use std::sync::Arc;
 
 use deadpool_postgres::{Object, Pool};
@@ -194,11 +193,6 @@ impl Database {
     #[must_use]
     pub fn schema(&self) -> &Schema {
         &self.schema
-    }
-
-    /// A statement of `sql/`, for the queue's schema.
-    pub(crate) fn statement(&self, text: &'static str) -> Cow<'static, str> {
-        self.schema.statement(text)
     }
 
     /// Another database on the same server, with a separate pool and the default schema. Always direct: a transaction

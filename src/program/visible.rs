@@ -4,6 +4,7 @@
 //! order or hide text. They are escaped.
 
 use std::borrow::Cow;
+use std::ops::RangeInclusive;
 
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
@@ -19,11 +20,30 @@ pub(crate) fn visible(text: &str) -> Cow<'_, str> {
     Cow::Owned(safe)
 }
 
+/// Characters that show nothing, although their category is that of letters, marks or symbols: what the property
+/// `Default_Ignorable_Code_Point` (`DerivedCoreProperties.txt` of Unicode) has beside the categories of [`is_unsafe`],
+/// and the blank of Braille.
+const INVISIBLE: [RangeInclusive<char>; 10] = [
+    '\u{34f}'..='\u{34f}',
+    '\u{115f}'..='\u{1160}',
+    '\u{17b4}'..='\u{17b5}',
+    '\u{180b}'..='\u{180d}',
+    '\u{180f}'..='\u{180f}',
+    '\u{2800}'..='\u{2800}',
+    '\u{3164}'..='\u{3164}',
+    '\u{fe00}'..='\u{fe0f}',
+    '\u{ffa0}'..='\u{ffa0}',
+    '\u{e0100}'..='\u{e01ef}',
+];
+
 /// Whether a terminal might act on it or show nothing, by its Unicode category: control, format, line and paragraph
-/// separators, private use, unassigned.
+/// separators, private use, unassigned. Or because it is one of the other characters that show nothing.
 pub(crate) fn is_unsafe(c: char) -> bool {
     if c.is_ascii() {
         return c.is_ascii_control();
+    }
+    if INVISIBLE.iter().any(|range| range.contains(&c)) {
+        return true;
     }
     matches!(
         c.general_category(),
@@ -44,6 +64,7 @@ pub(crate) fn json_escape(c: char) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn control_characters_and_overrides_of_direction_are_shown_as_escapes() {
@@ -64,8 +85,30 @@ mod tests {
             '\u{fffb}',
             '\u{e0041}',
             '\u{ad}',
+            '\u{34f}',
+            '\u{115f}',
+            '\u{1160}',
+            '\u{17b4}',
+            '\u{180b}',
+            '\u{180f}',
+            '\u{2800}',
+            '\u{3164}',
+            '\u{fe00}',
+            '\u{fe0f}',
+            '\u{ffa0}',
+            '\u{e0100}',
+            '\u{e01ef}',
         ] {
             assert_eq!(visible(&c.to_string()), c.escape_default().to_string());
+        }
+    }
+
+    proptest! {
+        // By the tables of another crate.
+        #[test]
+        fn each_character_that_unicode_lets_be_ignored_is_shown_as_an_escape(c in r"\p{Default_Ignorable_Code_Point}") {
+            let wanted: String = c.chars().map(|c| c.escape_default().to_string()).collect();
+            prop_assert_eq!(visible(&c), wanted);
         }
     }
 }

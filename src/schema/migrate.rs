@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
-use super::{MigrationSet, STATEMENT_LIMIT};
+use super::{MigrationSet, STATEMENT_LIMIT, first_missing};
 use crate::error::Error;
 use crate::error::describe;
 use crate::error_chain::causes;
@@ -60,6 +60,13 @@ impl MigrationSet {
         let mut runner = Runner::new(&migrations).set_abort_missing(false);
         runner.set_migration_table_name(self.record(schema));
         Ok(runner)
+    }
+
+    fn lacks(self, table: &str, record: &str) -> Error {
+        self.failed(format!(
+            "{table} is gone, although {record} tells of it: restore it, or drop the record and all other tables of the \
+             set, too, and migrate again"
+        ))
     }
 
     fn failed(self, problem: impl Into<String>) -> Error {
@@ -122,6 +129,9 @@ async fn apply(client: &mut Client, schema: &Schema, set: MigrationSet) -> Resul
     if let Some(missing) = runner.get_migrations().iter().find(|migration| !is_applied(migration)) {
         return Err(set.failed(format!("{missing} was never applied, although newer ones were")));
     }
+    if let Some(table) = within(STATEMENT_LIMIT, first_missing(client, set, schema)).await? {
+        return Err(set.lacks(&table, &record));
+    }
     let newest = history.iter().map(version).max().unwrap_or(0);
     within(STATEMENT_LIMIT, store::schema::mark_version(client, &record, newest)).await?;
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
@@ -148,9 +158,7 @@ async fn restore_record(client: &mut Client, schema: &Schema, set: MigrationSet,
     let is_recorded = within(STATEMENT_LIMIT, store::schema::table_exists(client, &record)).await?
         && !runner.get_applied_migrations_async(client).await.map_err(failed)?.is_empty();
     if is_recorded && !is_there {
-        return Err(set.failed(format!(
-            "{main_table} is gone, although {record} tells of it: drop that table too, and migrate again"
-        )));
+        return Err(set.lacks(&main_table, &record));
     }
     if is_recorded == is_there {
         return Ok(());

@@ -12,7 +12,7 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use crate::error::Error;
-use crate::postgres::{Database, Limits, Schema, within};
+use crate::postgres::{Database, Limits, Queryable, Schema, within};
 use crate::store;
 
 /// The time limit of each statement around a migration.
@@ -100,11 +100,34 @@ impl MigrationSet {
     }
 
     /// A table that exists once the first migration was applied.
+    #[cfg(feature = "migrate")]
     fn main_table(self, schema: &Schema) -> String {
         match self {
             Self::Queue => format!("{schema}.job"),
             #[cfg(feature = "bin")]
             Self::App => "public.tablos".to_owned(),
+        }
+    }
+
+    /// The tables that exist once all migrations were applied, without the record.
+    fn tables(self, schema: &Schema) -> Vec<String> {
+        match self {
+            Self::Queue => {
+                ["job", "job_history", "queue", "worker", "periodic"].map(|table| format!("{schema}.{table}")).into()
+            }
+            #[cfg(feature = "bin")]
+            Self::App => ["tablos", "tablo_files", "orphan_cleanup", "idempotency_keys"]
+                .map(|table| format!("public.{table}"))
+                .into(),
+        }
+    }
+
+    /// The views that exist then.
+    fn views(self, schema: &Schema) -> Vec<String> {
+        match self {
+            Self::Queue => vec![format!("{schema}.jobs")],
+            #[cfg(feature = "bin")]
+            Self::App => Vec::new(),
         }
     }
 
@@ -136,20 +159,32 @@ impl Database {
     pub async fn schema_status(&self, set: MigrationSet) -> Result<SchemaStatus, Error> {
         let tx = self.begin(Limits { statement: STATEMENT_LIMIT, lock: CHECK_LOCK_WAIT }).await?;
         let applied = within(STATEMENT_LIMIT, async {
-            // The record alone is not enough: someone may have dropped the tables.
-            for table in [set.record(self.schema()), set.main_table(self.schema())] {
-                if !store::schema::table_exists(&tx, &table).await? {
-                    return Ok(0);
-                }
+            if !store::schema::table_exists(&tx, &set.record(self.schema())).await? {
+                return Ok(0);
             }
-            match set {
-                MigrationSet::Queue => store::schema::queue_version(&tx).await,
+            let applied = match set {
+                MigrationSet::Queue => store::schema::queue_version(&tx).await?,
                 #[cfg(feature = "bin")]
-                MigrationSet::App => store::schema::app_version(&tx).await,
-            }
+                MigrationSet::App => store::schema::app_version(&tx).await?,
+            };
+            let applied = u32::try_from(applied).unwrap_or(0);
+            // The record alone is not enough: someone may have dropped tables.
+            let is_whole = applied < set.needed() || first_missing(&tx, set, self.schema()).await?.is_none();
+            Ok(if is_whole { applied } else { 0 })
         })
         .await?;
-        Ok(SchemaStatus { set, applied: u32::try_from(applied).unwrap_or(0), needed: set.needed() })
+        Ok(SchemaStatus { set, applied, needed: set.needed() })
+    }
+
+    /// The rights that the role lacks, such as `INSERT on postrider.job`, of those that `sql/roles.sql` gives to the
+    /// worker on the tables that exist.
+    #[cfg(feature = "bin")]
+    pub(crate) async fn missing_rights(&self, sets: &[MigrationSet]) -> Result<Vec<String>, Error> {
+        let written: Vec<String> = sets.iter().flat_map(|set| set.tables(self.schema())).collect();
+        let mut read: Vec<String> = sets.iter().flat_map(|set| set.views(self.schema())).collect();
+        read.extend(sets.iter().map(|set| set.record(self.schema())));
+        let tx = self.begin(Limits { statement: STATEMENT_LIMIT, lock: CHECK_LOCK_WAIT }).await?;
+        within(STATEMENT_LIMIT, store::schema::missing_rights(&tx, &written, &read)).await
     }
 
     /// Checks that this release can use the schema.
@@ -175,4 +210,10 @@ impl Database {
         }
         Ok(())
     }
+}
+
+/// A table or view that a set lacks, although its migrations were applied.
+async fn first_missing(client: &impl Queryable, set: MigrationSet, schema: &Schema) -> Result<Option<String>, Error> {
+    let all = [set.tables(schema), set.views(schema)].concat();
+    Ok(store::schema::missing_tables(client, &all).await?.into_iter().next())
 }

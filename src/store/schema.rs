@@ -36,6 +36,25 @@ pub(crate) async fn table_exists(client: &impl Queryable, table: &str) -> Result
         .try_get(0)?)
 }
 
+/// Of tables and views, those that do not exist.
+pub(crate) async fn missing_tables(client: &impl Queryable, tables: &[String]) -> Result<Vec<String>, Error> {
+    let rows =
+        Statements::on(client).query_typed(sql!("schema/missing_tables"), &[(&tables, Type::TEXT_ARRAY)]).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
+/// Of the rights on these tables, those that the role lacks, such as `INSERT on postrider.job`. Skips missing tables.
+#[cfg(feature = "bin")]
+pub(crate) async fn missing_rights(
+    client: &impl Queryable,
+    written: &[String],
+    read: &[String],
+) -> Result<Vec<String>, Error> {
+    let params = [(&written as _, Type::TEXT_ARRAY), (&read as _, Type::TEXT_ARRAY)];
+    let rows = Statements::on(client).query_typed(sql!("schema/missing_rights"), &params).await?;
+    rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+}
+
 #[cfg(feature = "migrate")]
 pub(crate) async fn schema_exists(client: &impl Queryable) -> Result<bool, Error> {
     Ok(Statements::on(client).query_typed_one(sql!("schema/schema_exists"), &[]).await?.try_get(0)?)

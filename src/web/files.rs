@@ -17,6 +17,7 @@ use axum::http::header::{
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use http_range_header::{StartPosition, parse_range_header};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
@@ -128,16 +129,19 @@ fn not_satisfiable(record: &FileRecord) -> Problem {
 }
 
 /// The requested part of a file: one range of bytes. None for the whole file, also if several are requested, if the
-/// header is malformed, or if it is for another file under the same name (`If-Range`). An error if the file has no
-/// such part.
+/// header is malformed, if the file is empty, or if it is for another file under the same name (`If-Range`). An error
+/// if the file has no such part.
 fn asked_part(headers: &HeaderMap, record: &FileRecord) -> Result<Option<RangeInclusive<u64>>, ()> {
     let Some(range) = headers.get(RANGE).and_then(|range| range.to_str().ok()) else { return Ok(None) };
     if headers.get(IF_RANGE).is_some_and(|tag| tag.as_bytes() != entity_tag(record).as_bytes()) {
         return Ok(None);
     }
-    let Ok(ranges) = http_range_header::parse_range_header(range) else { return Ok(None) };
-    if ranges.ranges.len() != 1 {
-        return Ok(None);
+    let Ok(ranges) = parse_range_header(range) else { return Ok(None) };
+    let [range] = ranges.ranges.as_slice() else { return Ok(None) };
+    // An empty file has no parts.
+    let Some(last) = record.size.checked_sub(1) else { return Ok(None) };
+    if matches!(range.start, StartPosition::FromLast(length) if length > record.size) {
+        return Ok(Some(0..=last));
     }
     ranges.validate(record.size).map(|mut ranges| ranges.pop()).map_err(|_| ())
 }

@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use super::access::Access;
 use super::answer::json_text;
 use super::metrics::Metrics;
-use super::problem::Problem;
+use super::problem::{LACKS_A_RIGHT, Problem};
 use super::{NEEDS, router, server};
 use crate::error::Error;
 use crate::postgres::Database;
@@ -61,9 +61,18 @@ async fn alive() -> Response {
 }
 
 async fn ready(State(probes): State<Arc<ProbeState>>) -> Result<Response, Problem> {
-    match tokio::time::timeout(READY_TIMEOUT, probes.database.require_schema(probes.needs)).await {
-        Ok(Ok(())) => Ok(json_text(StatusCode::OK, r#"{"status":"ready"}"#)),
+    match tokio::time::timeout(READY_TIMEOUT, missing_rights(&probes)).await {
+        Ok(Ok(lacking)) if lacking.is_empty() => Ok(json_text(StatusCode::OK, r#"{"status":"ready"}"#)),
+        Ok(Ok(lacking)) => {
+            let lacking = lacking.join(", ");
+            tracing::warn!(lacking, "not ready: the role of the service lacks rights");
+            Err(Problem::unavailable(format!("{LACKS_A_RIGHT} ({lacking})")))
+        }
         Ok(Err(error @ Error::SchemaTooOld { .. })) => Err(Problem::unavailable(error.to_string())),
+        Ok(Err(error)) if error.is_forbidden() => {
+            tracing::warn!(%error, "not ready");
+            Err(Problem::unavailable(LACKS_A_RIGHT))
+        }
         Ok(Err(error)) => {
             tracing::warn!(%error, "not ready");
             Err(Problem::unavailable("the database cannot be used at present"))
@@ -74,6 +83,16 @@ async fn ready(State(probes): State<Arc<ProbeState>>) -> Result<Response, Proble
             Err(Problem::unavailable(format!("the database did not answer within {limit_ms} ms")))
         }
     }
+}
+
+/// The rights that the service lacks. An error if it lacks none, and the schema cannot be used all the same.
+async fn missing_rights(probes: &ProbeState) -> Result<Vec<String>, Error> {
+    // First, since the schema's version is in a table, too.
+    let missing = probes.database.missing_rights(probes.needs).await?;
+    if missing.is_empty() {
+        probes.database.require_schema(probes.needs).await?;
+    }
+    Ok(missing)
 }
 
 async fn metrics(State(probes): State<Arc<ProbeState>>) -> Result<Response, Problem> {

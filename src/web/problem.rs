@@ -16,6 +16,9 @@ use crate::error::Error;
 const MAX_DETAIL_CHARS: usize = 1000;
 /// The longest name of a field, in characters, for the same reason.
 const MAX_FIELD_CHARS: usize = 100;
+/// The detail if the role of the service may not do what it needs to.
+pub(super) const LACKS_A_RIGHT: &str =
+    "the role of the service lacks a right in the database, which its log names: run `worker roles | psql`";
 
 /// An error answer.
 #[derive(Debug)]
@@ -90,6 +93,8 @@ impl From<Error> for Problem {
                 tracing::error!(error = %other, "request failed");
                 if other.lacks_schema() {
                     Self::unavailable("the schema is missing or older than this release needs: run `worker migrate`")
+                } else if other.is_forbidden() {
+                    Self::unavailable(LACKS_A_RIGHT)
                 } else if other.is_locked_out() {
                     Self::unavailable("another transaction holds what the request needs")
                 } else if other.is_cut_short() {

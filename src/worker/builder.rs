@@ -220,7 +220,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
     }
 
     /// Enqueues a `J` by a cron expression of five fields, in UTC, once for the whole fleet. Ticks missed while no
-    /// worker ran collapse into one. Needs the feature `schedules`.
+    /// worker ran collapse into one. A sixth field in front is for seconds, a seventh at the end for years. After the
+    /// last of its times, the worker only warns at its start. Needs the feature `schedules`.
     #[cfg(feature = "schedules")]
     #[must_use]
     pub fn cron<J: Job + Default>(self, expression: &str) -> Self {

@@ -224,16 +224,20 @@ CREATE TABLE postrider.periodic (
 COMMENT ON TABLE postrider.periodic IS 'Next tick of each periodic kind. The transaction that enqueues its job moves the tick.';
 COMMENT ON COLUMN postrider.periodic.schedule IS 'Schedule as declared by the worker that wrote the row, e.g. "every 60000 ms" or "cron 0 * * * *".';
 COMMENT ON COLUMN postrider.periodic.first_tick IS 'Origin of the ticks of an interval.';
+COMMENT ON COLUMN postrider.periodic.next_tick IS 'Not fired before this time. The end of the year 9999 if all times of the schedule have passed.';
 
 -- A notification is only a hint: a worker that misses it finds the job by polling. None is sent while the server's
 -- notification queue is nearly full, because the commit would fail. The whole cluster shares the queue: another
--- program's listener in a long transaction can fill it.
+-- program's listener in a long transaction can fill it. Nor is one sent with postrider.notify = off, for a transaction
+-- that will be prepared: PREPARE TRANSACTION fails after a NOTIFY.
 CREATE FUNCTION postrider.notify(payload text) RETURNS boolean
 LANGUAGE sql VOLATILE AS $$
-    SELECT CASE WHEN pg_notification_queue_usage() < 0.9 THEN pg_notify('postrider', $1) IS NOT NULL ELSE false END
+    SELECT CASE WHEN current_setting('postrider.notify', true) = 'off' THEN false
+                WHEN pg_notification_queue_usage() < 0.9 THEN pg_notify('postrider', $1) IS NOT NULL
+                ELSE false END
 $$;
 COMMENT ON FUNCTION postrider.notify IS
-    'Internal. Notifies the workers on commit. While the notification queue is nearly full, does nothing and returns false.';
+    'Internal. Notifies the workers on commit. With postrider.notify = off, or while the notification queue is nearly full, does nothing and returns false.';
 
 -- The idle lock. An idle worker holds a session advisory lock exclusively: (hashtext('postrider'), idle_key(queue)), so
 -- that each schema has its own. An enqueue tries to acquire its shared form:
@@ -259,8 +263,6 @@ LANGUAGE sql VOLATILE AS $$
         -- The poll interval is at most an hour, so a poll finds a later job in time.
         WHEN $2 >= now() + interval '1 hour' THEN false
         WHEN pg_try_advisory_xact_lock_shared(hashtext('postrider'), postrider.idle_key($1)) THEN false
-        -- PREPARE TRANSACTION fails after a NOTIFY.
-        WHEN current_setting('postrider.notify', true) = 'off' THEN false
         WHEN $2 <= now() THEN postrider.notify('wake ' || $1)
         ELSE postrider.notify('due ' || ceil(extract(epoch FROM $2) * 1000)::bigint || ' ' || $1)
     END
@@ -272,8 +274,7 @@ CREATE FUNCTION postrider.announce_return(queue text, run_at timestamptz) RETURN
 LANGUAGE plpgsql AS $$
 BEGIN
     IF $2 <= now() THEN
-        PERFORM postrider.notify('back ' || $1);
-        RETURN true;
+        RETURN postrider.notify('back ' || $1);
     END IF;
     RETURN postrider.announce($1, $2);
 END

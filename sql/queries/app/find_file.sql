@@ -1,5 +1,5 @@
 -- Finds a file to serve. Also checks the tablo, because an orphan may not be stamped yet.
-SELECT f.id, f.tablo_id, f.name, f.s3_key, f.size, f.created_at
+SELECT f.id, f.tablo_id, postrider.readable(f.name) AS name, postrider.readable(f.s3_key) AS s3_key, f.size, f.created_at
 FROM public.tablo_files AS f
 JOIN public.tablos AS t ON t.id = f.tablo_id
 WHERE f.tablo_id = $1 AND f.name = $2

@@ -1,1 +1,1 @@
-SELECT id, name, created_at FROM public.tablos WHERE id = $1
+SELECT id, postrider.readable(name) AS name, created_at FROM public.tablos WHERE id = $1

@@ -21,6 +21,8 @@ pub struct ObjectStoreConfig {
     pub access_key: Option<String>,
     /// The secret of the access key.
     pub secret_key: Option<String>,
+    /// The token of temporary keys.
+    pub session_token: Option<String>,
     /// Puts the bucket in the path (`http://host/bucket/key`) instead of the host name. Most stores other than AWS
     /// need this. Default: no.
     pub use_path_style: bool,
@@ -34,6 +36,7 @@ impl Default for ObjectStoreConfig {
             region: "us-east-1".to_owned(),
             access_key: None,
             secret_key: None,
+            session_token: None,
             use_path_style: false,
         }
     }
@@ -52,7 +55,8 @@ impl fmt::Debug for ObjectStoreConfig {
 
 impl ObjectStoreConfig {
     /// Reads `S3_ENDPOINT`, `S3_BUCKET`, `S3_REGION`, `S3_ACCESS_KEY`, `S3_SECRET_KEY` and
-    /// `S3_USE_PATH_STYLE`. An empty variable counts as absent.
+    /// `S3_USE_PATH_STYLE`. Without keys, reads `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and `AWS_SESSION_TOKEN`.
+    /// An empty variable counts as absent.
     ///
     /// # Errors
     /// [`AppError::Config`], which names the variable and never contains a key.
@@ -62,12 +66,13 @@ impl ObjectStoreConfig {
 
     fn from_variables(variable: impl Fn(&str) -> Result<Option<String>, AppError>) -> Result<Self, AppError> {
         let defaults = Self::default();
-        let config = Self {
+        let mut config = Self {
             endpoint: variable("S3_ENDPOINT")?,
             bucket: variable("S3_BUCKET")?,
             region: variable("S3_REGION")?.unwrap_or(defaults.region),
             access_key: variable("S3_ACCESS_KEY")?,
             secret_key: variable("S3_SECRET_KEY")?,
+            session_token: None,
             use_path_style: match variable("S3_USE_PATH_STYLE")? {
                 None => defaults.use_path_style,
                 Some(value) => boolish(&value)
@@ -81,17 +86,47 @@ impl ObjectStoreConfig {
         if !is_name(&config.region) {
             return Err(AppError::Config(format!("S3_REGION is {:?}, which is no region's name", config.region)));
         }
-        for (name, key) in [("S3_ACCESS_KEY", &config.access_key), ("S3_SECRET_KEY", &config.secret_key)] {
-            // A key is sent in a header.
-            if key.as_ref().is_some_and(|key| !key.bytes().all(|byte| byte.is_ascii_graphic())) {
-                return Err(AppError::Config(format!("{name} holds a character that no key has (a line break?)")));
-            }
-        }
+        check_key("S3_ACCESS_KEY", config.access_key.as_deref())?;
+        check_key("S3_SECRET_KEY", config.secret_key.as_deref())?;
         match (&config.access_key, &config.secret_key) {
             (Some(_), None) => Err(AppError::Config("S3_ACCESS_KEY is set and S3_SECRET_KEY is not".to_owned())),
             (None, Some(_)) => Err(AppError::Config("S3_SECRET_KEY is set and S3_ACCESS_KEY is not".to_owned())),
-            _ => Ok(config),
+            (Some(_), Some(_)) => Ok(config),
+            (None, None) => {
+                config.read_keys_of_aws(variable)?;
+                Ok(config)
+            }
         }
+    }
+
+    /// Reads the keys that the default chain tries first, because the SDK panics if one of them has a line break.
+    fn read_keys_of_aws(
+        &mut self,
+        variable: impl Fn(&str) -> Result<Option<String>, AppError>,
+    ) -> Result<(), AppError> {
+        let key = |name| {
+            let key = variable(name)?;
+            check_key(name, key.as_deref())?;
+            Ok::<_, AppError>(key)
+        };
+        let access_key = key("AWS_ACCESS_KEY_ID")?;
+        // The chain knows the secret by two names.
+        let secret_key = key("AWS_SECRET_ACCESS_KEY")?.or(key("SECRET_ACCESS_KEY")?);
+        let session_token = key("AWS_SESSION_TOKEN")?;
+        if access_key.is_some() && secret_key.is_some() {
+            (self.access_key, self.secret_key, self.session_token) = (access_key, secret_key, session_token);
+        }
+        Ok(())
+    }
+}
+
+/// A key is sent in a header.
+fn check_key(name: &str, key: Option<&str>) -> Result<(), AppError> {
+    match key {
+        Some(key) if !key.bytes().all(|byte| byte.is_ascii_graphic()) => {
+            Err(AppError::Config(format!("{name} holds a character that no key has (a line break?)")))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -183,6 +218,8 @@ mod tests {
             (&[("S3_REGION", "eu west\n1")], "S3_REGION"),
             (&[("S3_ACCESS_KEY", "a\nb"), ("S3_SECRET_KEY", "c")], "S3_ACCESS_KEY"),
             (&[("S3_ACCESS_KEY", "a"), ("S3_SECRET_KEY", "\u{e9}")], "S3_SECRET_KEY"),
+            (&[("AWS_ACCESS_KEY_ID", "a\nb"), ("AWS_SECRET_ACCESS_KEY", "c")], "AWS_ACCESS_KEY_ID"),
+            (&[("AWS_SESSION_TOKEN", "a\nb")], "AWS_SESSION_TOKEN"),
             (&[("S3_ACCESS_KEY", "a")], "S3_SECRET_KEY"),
             (&[("S3_SECRET_KEY", "a")], "S3_ACCESS_KEY"),
         ] {
@@ -192,10 +229,27 @@ mod tests {
     }
 
     #[test]
+    fn the_keys_of_aws_are_taken_whole_and_only_without_our_own() {
+        let aws = [("AWS_ACCESS_KEY_ID", "a"), ("AWS_SECRET_ACCESS_KEY", "b"), ("AWS_SESSION_TOKEN", "c")];
+        let keys = |variables: &[(&str, &str)]| {
+            let config = from(variables).unwrap();
+            (config.access_key, config.secret_key, config.session_token)
+        };
+        let some = |text: &str| Some(text.to_owned());
+        assert_eq!(keys(&aws), (some("a"), some("b"), some("c")));
+        assert_eq!(keys(&aws[..1]), (None, None, None), "the chain goes on");
+        let ours = [&aws[..], &[("S3_ACCESS_KEY", "d"), ("S3_SECRET_KEY", "e")]].concat();
+        assert_eq!(keys(&ours), (some("d"), some("e"), None));
+    }
+
+    #[test]
     fn the_debug_form_holds_no_key() {
-        let config = from(&[("S3_ACCESS_KEY", "known-key"), ("S3_SECRET_KEY", "secret-key")]).unwrap();
-        let text = format!("{config:?}");
-        assert!(!text.contains("known-key") && !text.contains("secret-key"), "{text}");
+        for names in [("S3_ACCESS_KEY", "S3_SECRET_KEY"), ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")] {
+            let config =
+                from(&[(names.0, "known-key"), (names.1, "secret-key"), ("AWS_SESSION_TOKEN", "token")]).unwrap();
+            let text = format!("{config:?}");
+            assert!(!text.contains("-key") && !text.contains("token"), "{text}");
+        }
     }
 
     proptest! {

@@ -165,7 +165,7 @@ async fn connect(config: &ObjectStoreConfig, limits: &Limits) -> Client {
         Config::builder().behavior_version(BehaviorVersion::latest()).credentials_provider(Credentials::new(
             access_key,
             secret_key,
-            None,
+            config.session_token.clone(),
             None,
             "environment",
         ))

@@ -7,15 +7,27 @@ use uuid::Uuid;
 use super::sql;
 use crate::app::files::FileRecord;
 use crate::error::Error;
+use crate::job::StoredTime;
+use crate::postgres::{Queryable, Statements};
 
-pub(in crate::app) async fn list_files(tx: &Client, tablo_id: Uuid, limit: usize) -> Result<Vec<FileRecord>, Error> {
+pub(in crate::app) async fn list_files(
+    tx: &impl Queryable<Raw = Client>,
+    tablo_id: Uuid,
+    limit: usize,
+) -> Result<Vec<FileRecord>, Error> {
     let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    let rows = tx.query_typed(sql!("list_files"), &[(&tablo_id, Type::UUID), (&limit, Type::INT8)]).await?;
+    let rows =
+        Statements::on(tx).query_typed(sql!("list_files"), &[(&tablo_id, Type::UUID), (&limit, Type::INT8)]).await?;
     rows.iter().map(file_record).collect()
 }
 
-pub(in crate::app) async fn find_file(tx: &Client, tablo_id: Uuid, name: &str) -> Result<Option<FileRecord>, Error> {
-    let row = tx.query_typed_opt(sql!("find_file"), &[(&tablo_id, Type::UUID), (&name, Type::TEXT)]).await?;
+pub(in crate::app) async fn find_file(
+    tx: &impl Queryable<Raw = Client>,
+    tablo_id: Uuid,
+    name: &str,
+) -> Result<Option<FileRecord>, Error> {
+    let row =
+        Statements::on(tx).query_typed_opt(sql!("find_file"), &[(&tablo_id, Type::UUID), (&name, Type::TEXT)]).await?;
     row.as_ref().map(file_record).transpose()
 }
 
@@ -67,7 +79,7 @@ fn file_record(row: &Row) -> Result<FileRecord, Error> {
         name: row.try_get("name")?,
         // A constraint of the table excludes negative sizes.
         size: u64::try_from(size).unwrap_or_default(),
-        created_at: row.try_get("created_at")?,
+        created_at: row.try_get::<_, StoredTime>("created_at")?.0,
         s3_key: row.try_get("s3_key")?,
     })
 }

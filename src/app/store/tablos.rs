@@ -7,6 +7,8 @@ use uuid::Uuid;
 use super::sql;
 use crate::app::tablos::Tablo;
 use crate::error::Error;
+use crate::job::StoredTime;
+use crate::postgres::{Queryable, Statements};
 
 /// Returns `None` if the id is taken.
 pub(in crate::app) async fn create_tablo(tx: &Client, id: Uuid, name: &str) -> Result<Option<Tablo>, Error> {
@@ -14,8 +16,8 @@ pub(in crate::app) async fn create_tablo(tx: &Client, id: Uuid, name: &str) -> R
     row.as_ref().map(tablo).transpose()
 }
 
-pub(in crate::app) async fn find_tablo(tx: &Client, id: Uuid) -> Result<Option<Tablo>, Error> {
-    let row = tx.query_typed_opt(sql!("find_tablo"), &[(&id, Type::UUID)]).await?;
+pub(in crate::app) async fn find_tablo(tx: &impl Queryable<Raw = Client>, id: Uuid) -> Result<Option<Tablo>, Error> {
+    let row = Statements::on(tx).query_typed_opt(sql!("find_tablo"), &[(&id, Type::UUID)]).await?;
     row.as_ref().map(tablo).transpose()
 }
 
@@ -30,5 +32,9 @@ pub(in crate::app) async fn lock_tablo(tx: &Client, id: Uuid) -> Result<bool, Er
 }
 
 fn tablo(row: &Row) -> Result<Tablo, Error> {
-    Ok(Tablo { id: row.try_get("id")?, name: row.try_get("name")?, created_at: row.try_get("created_at")? })
+    Ok(Tablo {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        created_at: row.try_get::<_, StoredTime>("created_at")?.0,
+    })
 }

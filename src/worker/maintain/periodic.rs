@@ -7,11 +7,12 @@
 //! started last is in force. Only workers that declare the same one fire.
 //!
 //! Promises: a crash neither loses nor doubles a tick. Ticks missed while no worker ran are one tick. A tick that the
-//! schedule could not have produced is computed again. Host clocks are not used: the database decides whether a tick is
-//! due.
+//! schedule could not have produced is computed again. After the last tick of a schedule there is none. A kind whose
+//! tick cannot be fired delays those of other kinds by no more than a short wait for a lock. Host clocks are not used:
+//! the database decides whether a tick is due.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta};
 
@@ -50,6 +51,14 @@ impl Periodic {
     }
 }
 
+/// What a round has left to do.
+struct Round {
+    /// The time until the next tick.
+    wait: Duration,
+    /// Whether the ticks of some kind failed.
+    has_failed: bool,
+}
+
 /// Fires ticks, for ever.
 pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>, periodics: Vec<Periodic>) {
     if periodics.is_empty() {
@@ -58,10 +67,11 @@ pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>, periodics: Vec<P
     let mut reconnect = Reconnect::default();
     loop {
         let wait = match round(&handles, &periodics).await {
-            Ok(wait) => {
+            Ok(Round { wait, has_failed: false }) => {
                 reconnect.reset();
                 wait
             }
+            Ok(Round { wait, has_failed: true }) => wait.min(reconnect.next_delay()),
             Err(error) => {
                 tracing::warn!(%error, "ticks could not be read; trying again");
                 reconnect.next_delay()
@@ -71,70 +81,94 @@ pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>, periodics: Vec<P
     }
 }
 
-/// Fires due ticks. Returns the time until the next one.
-async fn round(handles: &WorkerHandles, periodics: &[Periodic]) -> Result<Duration, Error> {
+/// Fires due ticks. A kind that fails stops no other.
+async fn round(handles: &WorkerHandles, periodics: &[Periodic]) -> Result<Round, Error> {
     let kinds: Vec<&str> = periodics.iter().map(|periodic| periodic.job.kind.as_str()).collect();
     let ticks = within(TIMEOUT, store::read_ticks(&handles.database, &kinds)).await?;
-    let mut wait = LONGEST_SLEEP;
+    let read = Instant::now();
+    let mut round = Round { wait: LONGEST_SLEEP, has_failed: false };
     for periodic in periodics {
-        let Some(tick) = ticks.iter().find(|tick| tick.kind == periodic.job.kind) else {
-            // The row was deleted.
-            register(handles, periodic).await?;
-            wait = Duration::ZERO;
-            continue;
-        };
-        let mine = periodic.schedule.describe();
-        if tick.in_force.as_ref().is_some_and(|in_force| *in_force != mine) {
-            // Another worker's schedule is in force: this program is older, or the newer one is being stopped.
-            wait = wait.min(LOOK_AGAIN);
-            continue;
-        }
-        if tick.schedule != mine || !periodic.allows(tick) {
-            tracing::warn!(
-                kind = tick.kind,
-                schedule = mine,
-                former_schedule = tick.schedule,
-                former_tick = %tick.next,
-                "ticks restart: the schedule has changed, or does not produce the stored tick"
-            );
-            register(handles, periodic).await?;
-            wait = Duration::ZERO;
-            continue;
-        }
-        let mut next = tick.next;
-        if next <= tick.read_at
-            && let Some(after) = periodic.schedule.next(tick.first, tick.read_at)
-        {
-            if let Some(id) = within(TIMEOUT, store::fire(&handles.database, &periodic.job, next, after)).await? {
-                tracing::debug!(job_id = id, kind = tick.kind, tick = %next, "periodic job enqueued");
+        let kind = &periodic.job.kind;
+        match keep(handles, periodic, ticks.iter().find(|tick| tick.kind == *kind)).await {
+            Ok(wait) => round.wait = round.wait.min(wait),
+            // It concerns all kinds.
+            Err(error @ Error::Connect { .. }) => return Err(error),
+            Err(error) => {
+                tracing::warn!(kind, %error, "the ticks of a kind failed; trying again");
+                round.has_failed = true;
             }
-            next = after;
         }
-        wait = wait.min((next - tick.read_at).to_std().unwrap_or(Duration::ZERO));
     }
-    Ok(wait)
+    // The waits count from the reading, and some kinds may have taken their time.
+    round.wait = round.wait.saturating_sub(read.elapsed());
+    Ok(round)
+}
+
+/// Fires the tick of a kind if it is due. Sets it anew if it is none of the schedule. Returns the time until the next
+/// one.
+async fn keep(handles: &WorkerHandles, periodic: &Periodic, tick: Option<&Tick>) -> Result<Duration, Error> {
+    let Some(tick) = tick else {
+        // The row was deleted.
+        register(handles, periodic).await?;
+        return Ok(Duration::ZERO);
+    };
+    let mine = periodic.schedule.describe();
+    if tick.in_force.as_ref().is_some_and(|in_force| *in_force != mine) {
+        // Another worker's schedule is in force: this program is older, or the newer one is being stopped.
+        return Ok(LOOK_AGAIN);
+    }
+    if tick.schedule != mine || !periodic.allows(tick) {
+        tracing::warn!(
+            kind = tick.kind,
+            schedule = mine,
+            former_schedule = tick.schedule,
+            former_tick = %tick.next,
+            "ticks restart: the schedule has changed, or does not produce the stored tick"
+        );
+        register(handles, periodic).await?;
+        return Ok(Duration::ZERO);
+    }
+    let mut next = tick.next;
+    if next <= tick.read_at {
+        let after = periodic.schedule.next(tick.first, tick.read_at).unwrap_or_else(Schedule::no_tick);
+        if let Some(id) = within(TIMEOUT, store::fire(&handles.database, &periodic.job, next, after)).await? {
+            tracing::debug!(job_id = id, kind = tick.kind, tick = %next, "periodic job enqueued");
+        }
+        next = after;
+    }
+    Ok((next - tick.read_at).to_std().unwrap_or(Duration::ZERO))
 }
 
 /// Registers all periodic kinds.
 pub(in crate::worker) async fn register_all(handles: &WorkerHandles, periodics: &[Periodic]) -> Result<(), Error> {
     for periodic in periodics {
-        register(handles, periodic).await?;
+        match register(handles, periodic).await {
+            // The rounds see to it.
+            Err(error) if error.is_locked_out() => {
+                tracing::warn!(kind = periodic.job.kind, %error, "another session has locked the ticks of a kind");
+            }
+            registered => registered?,
+        }
     }
     Ok(())
 }
 
 async fn register(handles: &WorkerHandles, periodic: &Periodic) -> Result<(), Error> {
-    let client = handles.database.client().await?;
-    let now = within(TIMEOUT, enqueue::database_now(&handles.database.schema().on(&client))).await?;
-    // Dropped before the next connection is taken, so that one is enough.
-    drop(client);
+    let now = async {
+        let tx = handles.database.begin(store::LIMITS).await?;
+        tx.commit_with(enqueue::database_now(&tx)).await
+    };
+    let now = within(TIMEOUT, now).await?;
     // A cron expression that never matches is searched for over many years.
     let schedule = periodic.schedule.clone();
-    let first = tokio::task::spawn_blocking(move || schedule.first(now))
-        .await
-        .unwrap_or_default()
-        .ok_or_else(|| Error::invalid("schedule", format!("of {} never comes", periodic.job.kind)))?;
-    within(TIMEOUT, store::register(&handles.database, &periodic.job.kind, &periodic.schedule.describe(), first)).await
+    let first = tokio::task::spawn_blocking(move || schedule.to_store(now));
+    let (kind, schedule) = (&periodic.job.kind, periodic.schedule.describe());
+    let first =
+        first.await.unwrap_or_default().ok_or_else(|| Error::invalid("schedule", format!("of {kind} never comes")))?;
+    if first == Schedule::no_tick() {
+        tracing::warn!(kind, schedule, "all times of the schedule have passed");
+    }
+    within(TIMEOUT, store::register(&handles.database, kind, &schedule, first)).await
 }
 
 /// Enqueues the jobs that each start of a worker process wants.
@@ -142,6 +176,9 @@ pub(in crate::worker) async fn enqueue_at_start(handles: &WorkerHandles, jobs: &
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
-    let client = handles.database.client().await?;
-    within(TIMEOUT, enqueue::enqueue_many(&handles.database.schema().on(&client), jobs)).await
+    let enqueued = async {
+        let tx = handles.database.begin(store::START_LIMITS).await?;
+        tx.commit_with(enqueue::enqueue_many(&tx, jobs)).await
+    };
+    within(TIMEOUT, enqueued).await
 }

@@ -12,12 +12,13 @@ use chrono::{DateTime, TimeDelta, Utc};
 use croner::Cron;
 
 use crate::error::Error;
+use crate::job::StoredTime;
 
 /// The shortest interval of a periodic job.
 pub(crate) const MIN_INTERVAL: Duration = Duration::from_millis(100);
 const MAX_INTERVAL: Duration = Duration::from_hours(87600);
 
-/// An interval, or a cron expression in UTC.
+/// An interval, or a cron expression in UTC. One with a year may have a last time.
 #[derive(Clone, Debug)]
 pub(in crate::worker) enum Schedule {
     Every(TimeDelta),
@@ -48,6 +49,23 @@ impl Schedule {
             Self::Every(interval) => format!("every {} ms", interval.num_milliseconds()),
             #[cfg(feature = "schedules")]
             Self::Cron(cron) => format!("cron {}", cron.pattern),
+        }
+    }
+
+    /// The stored tick of a schedule that has no more: the last time that can be stored.
+    pub fn no_tick() -> DateTime<Utc> {
+        StoredTime::last()
+    }
+
+    /// The tick to store for a schedule that begins now: the first one, or [`Self::no_tick`] if all of its times have
+    /// passed. None if it has no times. Slow in that case.
+    pub fn to_store(&self, now: DateTime<Utc>) -> Option<DateTime<Utc>> {
+        match self {
+            Self::Every(_) => self.first(now),
+            #[cfg(feature = "schedules")]
+            Self::Cron(cron) => {
+                self.first(now).or_else(|| cron.find_previous_occurrence(&now, true).ok().map(|_| Self::no_tick()))
+            }
         }
     }
 
@@ -112,6 +130,17 @@ mod tests {
         for bad in ["", "every day", "61 * * * *", "* * * *", "0 0 32 * *"] {
             assert!(Schedule::cron(bad).is_err(), "{bad}");
         }
+    }
+
+    #[cfg(feature = "schedules")]
+    #[test]
+    fn a_schedule_that_names_a_year_has_a_last_tick_and_one_that_never_comes_has_none() {
+        let once = Schedule::cron("0 0 3 1 1 * 1970").unwrap();
+        let three = at(3 * 3600);
+        assert_eq!((once.first(at(0)), once.to_store(at(0))), (Some(three), Some(three)));
+        assert_eq!((once.first(three), once.to_store(three)), (None, Some(Schedule::no_tick())));
+        let never = Schedule::cron("0 0 31 2 *").unwrap();
+        assert_eq!((never.first(three), never.to_store(three)), (None, None));
     }
 
     proptest! {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use crate::support::database::TestDatabase;
 use crate::support::object_store::TestObjectStore;
+use crate::support::process::Process;
 use crate::support::tablo_fixture::{NO_GRACE, TabloFixture};
+use crate::support::wait::PATIENCE;
 use crate::support::web::{Answer, WebService, web_command};
 use postrider::app::{ObjectStore, ObjectStoreConfig, tablos};
 use reqwest::Method;
@@ -100,6 +102,9 @@ async fn a_download_can_be_resumed_and_its_head_leaves_the_object_alone() {
         ("bytes=0-0", "0", "bytes 0-0/10"),
         ("bytes=2-4", "234", "bytes 2-4/10"),
         ("bytes=-2", "89", "bytes 8-9/10"),
+        ("bytes=3-99", "3456789", "bytes 3-9/10"),
+        ("bytes=-10", whole, "bytes 0-9/10"),
+        ("bytes=-11", whole, "bytes 0-9/10"),
     ] {
         let part = get(&[("range", range), ("if-range", &tag)]).await;
         assert_eq!((part.status, part.body.as_str(), part.header("content-range")), (206, body, Some(said)), "{range}");
@@ -133,6 +138,21 @@ async fn a_download_can_be_resumed_and_its_head_leaves_the_object_alone() {
         let raw = format!("PUT {bad} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\ncontent-length: 1\r\n\r\nx");
         let answer = web.raw(raw.as_bytes(), Duration::from_secs(20)).await;
         assert!(answer.starts_with("HTTP/1.1 400"), "{name}: {answer}");
+    }
+}
+
+#[tokio::test]
+async fn an_empty_file_is_whole_whatever_part_of_it_is_asked_for() {
+    let (database, store) = (TestDatabase::new().await, TestObjectStore::start().await);
+    let web = web(&database, &store, |_| {}).await;
+    let tablo = web.post("/tablos", &json!({"name": "t"})).await.json(201);
+    let path = format!("/tablos/{}/files/empty", tablo["id"].as_str().unwrap());
+    let upload = web.request(Method::PUT, &path).header("content-length", 0);
+    assert_eq!(Answer::of(upload).await.status, 201);
+    for range in ["bytes=0-", "bytes=0-0", "bytes=-1", "bytes=5-", "bytes=0-9"] {
+        let answer = Answer::of(web.request(Method::GET, &path).header("range", range)).await;
+        assert_eq!((answer.status, answer.body.as_str()), (200, ""), "{range}");
+        assert_eq!(answer.header("content-length"), Some("0"), "{range}");
     }
 }
 
@@ -184,6 +204,43 @@ async fn line_breaks_around_settings_do_not_count() {
     let tablo = web.post("/tablos", &json!({"name": "t"})).await.json(201);
     let path = format!("/tablos/{}/files/a", tablo["id"].as_str().unwrap());
     assert_eq!(Answer::of(web.request(Method::PUT, &path).body("x")).await.status, 201);
+}
+
+/// As secrets are mounted.
+#[tokio::test]
+async fn line_breaks_around_the_keys_of_the_default_chain_do_not_count() {
+    let (database, store) = (TestDatabase::new().await, TestObjectStore::start().await);
+    let config = store.config();
+    let web = web(&database, &store, |command| {
+        command
+            .env_remove("S3_ACCESS_KEY")
+            .env_remove("S3_SECRET_KEY")
+            .env("AWS_ACCESS_KEY_ID", format!("{}\n", config.access_key.unwrap()))
+            .env("AWS_SECRET_ACCESS_KEY", format!(" {}\r\n", config.secret_key.unwrap()))
+            .env("AWS_SESSION_TOKEN", " \n")
+            .env("AWS_REGION", "us-east-1\n")
+            .env("AWS_DEFAULT_REGION", "us-east-1\n");
+    })
+    .await;
+    let tablo = web.post("/tablos", &json!({"name": "t"})).await.json(201);
+    let path = format!("/tablos/{}/files/a", tablo["id"].as_str().unwrap());
+    assert_eq!(Answer::of(web.request(Method::PUT, &path).body("x")).await.status, 201, "{}", web.process.log());
+    assert_eq!(web.get(&path).await.body, "x");
+}
+
+#[tokio::test]
+async fn a_key_of_the_default_chain_that_no_header_holds_is_refused_at_the_start() {
+    let database = TestDatabase::new().await;
+    for (name, value) in
+        [("AWS_ACCESS_KEY_ID", "a\nb"), ("AWS_SECRET_ACCESS_KEY", "a\nb"), ("AWS_SESSION_TOKEN", "a\nb")]
+    {
+        let mut command = web_command(&database.url);
+        command.env("AWS_ACCESS_KEY_ID", "key").env("AWS_SECRET_ACCESS_KEY", "secret").env(name, value);
+        let mut process = Process::spawn(&mut command);
+        let status = process.wait_for_exit(PATIENCE).await;
+        assert_eq!(status.code(), Some(2), "{name}: {}", process.log());
+        assert!(process.log().contains(name), "{}", process.log());
+    }
 }
 
 /// As `ALTER ROLE … SET search_path` leaves it.

@@ -101,6 +101,15 @@ fn wrong_values_of_variables_name_flag_and_variable() {
     }
 }
 
+#[test]
+fn wrong_settings_of_the_object_store_name_the_variable() {
+    for (name, value) in [("S3_USE_PATH_STYLE", "maybe"), ("S3_ENDPOINT", "localhost"), ("S3_REGION", "a b")] {
+        let mut command = worker("postgres://127.0.0.1:1/db", ["run"]);
+        command.env(name, value);
+        refused(&run(command), name);
+    }
+}
+
 /// As when a compose file names a variable without a value, or a secret is mounted with a line break.
 #[test]
 fn blank_variables_count_as_unset_and_white_space_around_values_does_not_count() {

@@ -1,5 +1,6 @@
 //! Databases that are not encoded in UTF-8.
 
+use crate::support::command::{run, worker as command};
 use crate::support::database::TestDatabase;
 use crate::support::rows::{job, job_becomes, running};
 use crate::support::worker::{Starts, TestWorker, task};
@@ -41,6 +42,16 @@ async fn a_database_in_latin_1_finishes_jobs_and_keeps_what_it_can_of_their_erro
 
     let refused = enqueue(&client, &task("\u{4e16}")).await.expect_err("LATIN1 lacks the character");
     assert!(refused.to_string().contains("22P05"), "{refused}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_migrator_warns_of_an_encoding_other_than_utf_8() {
+    let db = TestDatabase::encoded("LATIN1").await;
+    let ran = run(command(&db.url, ["migrate"])).done();
+    assert!(ran.stderr.contains("not encoded in UTF8") && ran.stderr.contains("LATIN1"), "{ran:?}");
+    let db = TestDatabase::new().await;
+    let ran = run(command(&db.url, ["migrate"])).done();
+    assert!(!ran.stderr.contains("encoded"), "{ran:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -175,6 +175,17 @@ async fn a_schema_dropped_whole_is_made_anew() {
     database.database.require_schema(&[Queue, App]).await.expect("all is there");
 }
 
+#[tokio::test]
+async fn a_table_dropped_on_its_own_is_named_by_the_migrator() {
+    for (set, table) in [(Queue, "postrider.job_history"), (Queue, "postrider.job"), (App, "public.tablo_files")] {
+        let database = TestDatabase::new().await;
+        database.connect().await.batch_execute(&format!("DROP TABLE {table} CASCADE")).await.expect("drop");
+        assert_eq!(database.database.schema_status(set).await.expect("a status").applied, 0, "{table}");
+        let error = database.database.migrate(set).await.expect_err("it is gone").to_string();
+        assert!(error.contains(&format!("{table} is gone")) && error.contains("restore"), "{error}");
+    }
+}
+
 /// As a restored dump of the structure alone leaves it: all tables, and no rows.
 #[tokio::test]
 async fn a_restored_structure_without_rows_is_recognised_and_needs_no_migration() {

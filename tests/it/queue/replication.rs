@@ -1,8 +1,11 @@
 //! Beside what replicates and what commits in two phases.
 
+use std::time::Duration;
+
 use crate::support::cluster::{Cluster, OPEN};
 use crate::support::database::TestDatabase;
 use crate::support::rows::{job, job_becomes, number_becomes};
+use crate::support::wait::{PATIENCE, until};
 use crate::support::worker::{Starts, TestWorker, task};
 use postrider::{JobError, State, Worker, admin, enqueue};
 
@@ -25,7 +28,7 @@ async fn a_publication_of_all_tables_hinders_nothing() {
     let first = job_becomes(&client, bad, State::Discarded).await;
     // It leaves the history for that.
     admin::retry(&client, bad).await.unwrap();
-    crate::support::wait::until("it is discarded again", crate::support::wait::PATIENCE, async || {
+    until("it is discarded again", PATIENCE, async || {
         (job(&client, bad).await.finished_at > first.finished_at).then_some(())
     })
     .await;
@@ -56,5 +59,46 @@ async fn a_prepared_transaction_adds_jobs_with_notifications_off() {
     client.batch_execute("PREPARE TRANSACTION 'both'").await.unwrap();
     client.batch_execute("COMMIT PREPARED 'both'").await.unwrap();
     job_becomes(&client, id, State::Completed).await;
+    worker.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prepared_transaction_retries_cancels_and_resumes_with_notifications_off() {
+    let cluster = Cluster::start(OPEN, &["max_prepared_transactions = 5"], &[]).expect("a cluster");
+    let db = TestDatabase::in_cluster(&cluster).await;
+    let client = db.connect().await;
+    let mut worker = TestWorker::start(&db.database, set, |task, cx| async move {
+        match (task.name.as_str(), cx.attempt()) {
+            ("bad", _) => Err(JobError::discard("bad")),
+            ("late", 1) => Err(JobError::retry_after("late", Duration::from_hours(1))),
+            ("long", _) => {
+                cx.cancelled().await;
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    });
+    admin::pause(&client, "other").await.unwrap();
+    let long = enqueue(&client, &task("long")).await.unwrap();
+    assert_eq!(worker.next_start().await.job_id, long);
+    let bad = enqueue(&client, &task("bad")).await.unwrap();
+    let late = enqueue(&client, &task("late")).await.unwrap();
+    let first = job_becomes(&client, bad, State::Discarded).await;
+    job_becomes(&client, late, State::Retryable).await;
+
+    client.batch_execute("BEGIN; SET LOCAL postrider.notify = off").await.unwrap();
+    admin::retry(&client, bad).await.unwrap();
+    admin::retry(&client, late).await.unwrap();
+    admin::cancel(&client, long).await.unwrap();
+    admin::resume(&client, "other").await.unwrap();
+    client.batch_execute("PREPARE TRANSACTION 'all'").await.unwrap();
+    client.batch_execute("COMMIT PREPARED 'all'").await.unwrap();
+    job_becomes(&client, late, State::Completed).await;
+    until("it is discarded again", PATIENCE, async || {
+        (job(&client, bad).await.finished_at > first.finished_at).then_some(())
+    })
+    .await;
+    until("the cancel is heard", PATIENCE, async || (job(&client, long).await.state != State::Running).then_some(()))
+        .await;
     worker.stop().await;
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::postgres::pooler::assert_sessions_are_as_new;
 use crate::support::database::TestDatabase;
+use crate::support::login::Login;
 use crate::support::pooler::Pooler;
 use crate::support::wait::{PATIENCE, until};
 use crate::support::web::{Answer, WebService, web_command};
@@ -159,6 +160,77 @@ async fn a_missing_schema_is_reported_by_the_probe_and_by_every_request() {
     web.get("/readyz").await.json(200);
     client.batch_execute("DROP TABLE tablo_files, tablos CASCADE").await.unwrap();
     web.get("/readyz").await.problem(503);
+}
+
+#[tokio::test]
+async fn a_service_that_lacks_one_of_its_tables_is_not_ready() {
+    let (database, web) = start().await;
+    let client = database.connect().await;
+    for (schema, table) in [
+        ("postrider", "job"),
+        ("postrider", "job_history"),
+        ("postrider", "queue"),
+        ("postrider", "worker"),
+        ("postrider", "periodic"),
+        ("postrider", "jobs"),
+        ("public", "tablo_files"),
+        ("public", "orphan_cleanup"),
+        ("public", "idempotency_keys"),
+    ] {
+        let rename = |from: &str, to: &str| format!("ALTER TABLE {schema}.{from} RENAME TO {to}");
+        client.batch_execute(&rename(table, "gone")).await.expect(table);
+        web.get("/readyz").await.problem(503);
+        client.batch_execute(&rename("gone", table)).await.expect(table);
+        web.get("/readyz").await.json(200);
+    }
+    client.batch_execute("DROP TABLE postrider.job_history CASCADE").await.unwrap();
+    for path in ["/readyz", "/jobs"] {
+        let problem = web.get(path).await.problem(503);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("worker migrate")), "{problem}");
+    }
+}
+
+#[tokio::test]
+async fn a_missing_right_is_named_by_the_probe_and_reported_by_every_request() {
+    let database = TestDatabase::new().await;
+    let admin = database.connect().await;
+    let login = Login::new(&database, "").await;
+    let name = &login.name;
+    let grant = format!(
+        "GRANT USAGE ON SCHEMA postrider TO {name};
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA postrider, public TO {name};
+         GRANT USAGE ON ALL SEQUENCES IN SCHEMA postrider TO {name}"
+    );
+    admin.batch_execute(&grant).await.unwrap();
+    let web = WebService::from(&mut web_command(&login.url)).await;
+    let detail = async |path: &str| web.get(path).await.problem(503)["detail"].as_str().unwrap().to_owned();
+    for (right, table) in [
+        ("SELECT", "postrider.job"),
+        ("DELETE", "postrider.job_history"),
+        ("INSERT", "postrider.queue"),
+        ("SELECT", "postrider.jobs"),
+        ("SELECT", "postrider.schema_version"),
+        ("UPDATE", "public.tablo_files"),
+        ("SELECT", "public.postrider_app_migrations"),
+    ] {
+        admin.batch_execute(&format!("REVOKE {right} ON {table} FROM {name}")).await.unwrap();
+        let detail = detail("/readyz").await;
+        assert!(detail.contains(&format!("{right} on {table}")), "{detail}");
+        admin.batch_execute(&grant).await.unwrap();
+        web.get("/readyz").await.json(200);
+    }
+    admin.batch_execute(&format!("REVOKE SELECT, INSERT ON postrider.job FROM {name}")).await.unwrap();
+    let answers = [web.get("/jobs").await, web.post("/jobs", &json!({"kind": "k"})).await];
+    for answer in &answers {
+        let problem = answer.problem(503);
+        assert!(problem["detail"].as_str().is_some_and(|detail| detail.contains("worker roles")), "{problem}");
+        assert!(answer.header("retry-after").is_some());
+    }
+    admin.batch_execute(&format!("REVOKE USAGE ON SCHEMA postrider FROM {name}")).await.unwrap();
+    for path in ["/readyz", "/jobs"] {
+        let detail = detail(path).await;
+        assert!(detail.contains("worker roles"), "{path}: {detail}");
+    }
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 mod browsers;
 mod connection_limits;
 mod database;
+mod edited_rows;
 mod files;
 mod jobs;
 mod limits;

@@ -344,6 +344,84 @@ async fn ticks_that_no_schedule_gives_are_set_anew_and_stop_no_others() {
     }
 }
 
+/// The seventh field of a cron expression is the year, so there may be a last tick.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_tick_of_a_schedule_is_fired_once_and_then_the_worker_is_idle() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    // No worker ran at that time.
+    client
+        .batch_execute(
+            "INSERT INTO postrider.periodic (kind, schedule, first_tick, next_tick)
+             VALUES ('tick', 'cron 0 0 0 1 1 * 2020', '2020-01-01Z', '2020-01-01Z')",
+        )
+        .await
+        .unwrap();
+    let start =
+        || TestWorker::start(&db.another_pool(), |w| w.queue("default", 1).cron::<Tick>("0 0 0 1 1 * 2020"), ok);
+    let worker = start();
+    workers_listen(&client, 1).await;
+    number_becomes(&client, TICKS, 1).await;
+    // A session tells of what it read within a second. A loop without a pause reads thousands of times in two.
+    let reads = "SELECT (seq_scan + idx_scan)::bigint FROM pg_stat_user_tables WHERE relname = 'periodic'";
+    let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+    let (before, since) = (number(&client, reads).await, number(&client, now).await);
+    until("two seconds pass", PATIENCE, || async { (number(&client, now).await > since + 2_000).then_some(()) }).await;
+    let reads = number(&client, reads).await - before;
+    assert!(reads < 100, "{reads} reads of the ticks");
+    worker.stop().await;
+
+    let worker = start();
+    workers_listen(&client, 1).await;
+    worker.stop().await;
+    assert_eq!(number(&client, TICKS).await, 1);
+    // A worker that declares it for the first time has nothing to fire.
+    client.batch_execute("DELETE FROM postrider.periodic").await.unwrap();
+    let worker = start();
+    workers_listen(&client, 1).await;
+    number_becomes(&client, "SELECT count(*) FROM postrider.periodic", 1).await;
+    worker.stop().await;
+    assert_eq!(number(&client, TICKS).await, 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kind_whose_ticks_fail_or_are_locked_stops_those_of_no_other() {
+    const TOCKS: &str = "SELECT count(*) FROM postrider.job WHERE kind = 'tock'";
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let set = |w: Worker<Starts>| w.queue("default", 1).every::<Tick>(TICK).every::<Tock>(TICK);
+    let tocks_come = async |why: &str| {
+        let before = number(&client, TOCKS).await;
+        let came = || async { (number(&client, TOCKS).await >= before + 10).then_some(()) };
+        // Far less than ten waits for a lock that nobody limits.
+        until(why, Duration::from_secs(30), came).await;
+    };
+    let worker = TestWorker::start(&db.another_pool(), set, ok);
+    tocks_come("both tick").await;
+
+    let other = db.connect().await;
+    other.batch_execute("BEGIN; SELECT FROM postrider.periodic WHERE kind = 'tick' FOR UPDATE").await.unwrap();
+    let ticks = number(&client, TICKS).await;
+    tocks_come("the row of the other is locked").await;
+    assert!(number(&client, TICKS).await <= ticks + 1, "it was locked");
+    // A worker starts all the same.
+    let second = TestWorker::start(&db.another_pool(), set, ok);
+    workers_listen(&client, 2).await;
+    tocks_come("another worker has started").await;
+    other.batch_execute("ROLLBACK").await.unwrap();
+    let ticks = number(&client, TICKS).await;
+    until("it ticks again", PATIENCE, || async { (number(&client, TICKS).await >= ticks + 3).then_some(()) }).await;
+    second.stop().await;
+
+    let refuse = "ALTER TABLE postrider.job ADD CONSTRAINT no_ticks CHECK (kind <> 'tick') NOT VALID";
+    client.batch_execute(refuse).await.unwrap();
+    tocks_come("the jobs of the other are refused").await;
+    client.batch_execute("ALTER TABLE postrider.job DROP CONSTRAINT no_ticks").await.unwrap();
+    let ticks = number(&client, TICKS).await;
+    until("it ticks again", PATIENCE, || async { (number(&client, TICKS).await >= ticks + 3).then_some(()) }).await;
+    worker.stop().await;
+}
+
 #[tokio::test]
 async fn an_expression_that_never_matches_is_refused_and_blocks_nothing() {
     let db = TestDatabase::new().await;
