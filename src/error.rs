@@ -202,7 +202,7 @@ impl Error {
     }
 
     /// Whether the role lacks the privileges for the statement.
-    pub(crate) fn is_forbidden(&self) -> bool {
+    pub(crate) fn lacks_privilege(&self) -> bool {
         self.sqlstate() == Some("42501")
     }
 

@@ -76,7 +76,7 @@ impl Scratch {
 }
 
 async fn connect(server: &Database) -> Result<Client, Error> {
-    let (client, connection) = server.connect_listen("bench").await?;
+    let (client, connection) = server.connect_direct("bench").await?;
     tokio::spawn(connection);
     store::set_session(&client).await?;
     Ok(client)

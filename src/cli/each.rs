@@ -26,7 +26,7 @@ impl<'o> Each<'o> {
                 tell(&text);
                 Ok(())
             }
-            Err(Failure::Told) => {
+            Err(Failure::AlreadyReported) => {
                 self.failed += 1;
                 Ok(())
             }
@@ -43,6 +43,6 @@ impl<'o> Each<'o> {
 
     /// The result of the whole command.
     pub fn end(self) -> Result<(), Failure> {
-        if self.failed == 0 { Ok(()) } else { Err(Failure::Told) }
+        if self.failed == 0 { Ok(()) } else { Err(Failure::AlreadyReported) }
     }
 }

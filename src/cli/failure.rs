@@ -18,7 +18,7 @@ pub(super) enum Failure {
     /// A failure.
     Failed(String),
     /// A partial failure. Its parts have been reported.
-    Told,
+    AlreadyReported,
 }
 
 impl Failure {
@@ -41,7 +41,7 @@ impl Failure {
                 tell(text);
                 exit::FAILED
             }
-            Self::Told => exit::FAILED,
+            Self::AlreadyReported => exit::FAILED,
         }
     }
 }

@@ -24,8 +24,8 @@
 //! A password file, a service file, client certificates and Kerberos encryption are not supported. An empty `sslcert`
 //! or `sslkey`, and `gssencmode=disable`, are accepted.
 
-mod at_once;
 mod cancel;
+mod client_without_wait;
 mod config;
 mod deadline;
 mod dial;
@@ -210,7 +210,7 @@ impl Database {
 
     /// Whether LISTEN uses the same address as all other dedicated connections, so that a proof that it is direct holds
     /// for these too.
-    pub(crate) fn listens_where_it_writes(&self) -> bool {
+    pub(crate) fn has_one_address(&self) -> bool {
         Arc::ptr_eq(&self.target, &self.listen_target)
     }
 
@@ -271,7 +271,7 @@ impl Database {
     }
 
     /// As [`Database::connect`], to the address for LISTEN.
-    pub(crate) async fn connect_listen(&self, purpose: &str) -> Result<(Client, Connection<Socket, Stream>), Error> {
+    pub(crate) async fn connect_direct(&self, purpose: &str) -> Result<(Client, Connection<Socket, Stream>), Error> {
         Box::pin(self.listen_target.open(purpose)).await
     }
 }

@@ -69,7 +69,7 @@ impl Connections {
     }
 
     /// A connection, or None at once if all are in use.
-    pub async fn get_at_once(&self) -> Result<Option<Object>, Error> {
+    pub async fn try_get(&self) -> Result<Option<Object>, Error> {
         match self.take(&Timeouts { wait: Some(Duration::ZERO), ..self.pool.timeouts() }).await {
             Ok(object) => Ok(Some(object)),
             Err(PoolError::Timeout(TimeoutType::Wait)) => Ok(None),
@@ -173,8 +173,8 @@ mod tests {
         let database = lent(1).with_pool_size(50);
         assert_eq!(database.pool().status().max_size, 1);
         let held = database.client().await.unwrap();
-        assert!(database.connections.get_at_once().await.unwrap().is_none());
+        assert!(database.connections.try_get().await.unwrap().is_none());
         drop(held);
-        assert!(database.connections.get_at_once().await.unwrap().is_some());
+        assert!(database.connections.try_get().await.unwrap().is_some());
     }
 }

@@ -4,8 +4,8 @@
 //! of jobs.
 
 pub(crate) mod environment;
-mod last_words;
 pub mod logging;
+mod stderr;
 pub(crate) mod visible;
 
-pub(crate) use last_words::tell;
+pub(crate) use stderr::tell;

@@ -95,7 +95,7 @@ impl Database {
     /// is rolled back), waited for a lock for more than 5 s, ran a statement for more than an hour, or differs from its
     /// applied form.
     pub async fn migrate(&self, set: MigrationSet) -> Result<Vec<String>, Error> {
-        let (mut client, connection) = self.connect_listen("migrate").await?;
+        let (mut client, connection) = self.connect_direct("migrate").await?;
         if let Some(encoding) = connection.parameter("server_encoding").filter(|encoding| *encoding != "UTF8") {
             tracing::warn!(
                 encoding,

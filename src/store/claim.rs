@@ -33,7 +33,7 @@ pub(crate) struct ClaimedJob {
     pub cancel_requested: bool,
     pub created_at: DateTime<Utc>,
     /// The time since its last worker died, if more than one in a row died while running it.
-    pub lost_for: Option<Duration>,
+    pub since_crash: Option<Duration>,
 }
 
 /// The order in which jobs start: priority, due time, id.
@@ -98,7 +98,7 @@ pub(crate) struct Claimed {
     /// The worker id that claimed them.
     pub worker: Uuid,
     /// The database's time of the claim.
-    pub looked_at: DateTime<Utc>,
+    pub at: DateTime<Utc>,
     /// The database's clock, in ms since 1970.
     pub database_ms: f64,
     /// The time in ms until the next waiting job of the queues is due.
@@ -145,13 +145,7 @@ pub(crate) async fn claim(
         .await?;
     // The last row describes the claim itself.
     let Some((about, rows)) = rows.split_last() else {
-        return Ok(Claimed {
-            jobs: Vec::new(),
-            worker,
-            looked_at: DateTime::UNIX_EPOCH,
-            database_ms: 0.0,
-            next_due_ms: None,
-        });
+        return Ok(Claimed { jobs: Vec::new(), worker, at: DateTime::UNIX_EPOCH, database_ms: 0.0, next_due_ms: None });
     };
     let mut jobs = rows.iter().map(claimed_job).collect::<Result<Vec<_>, _>>()?;
     // RETURNING returns rows in page order, so sort here.
@@ -159,7 +153,7 @@ pub(crate) async fn claim(
     Ok(Claimed {
         jobs,
         worker,
-        looked_at: about.try_get("run_at")?,
+        at: about.try_get("run_at")?,
         database_ms: about.try_get("database_ms")?,
         next_due_ms: about.try_get("next_due_ms")?,
     })
@@ -179,7 +173,7 @@ fn claimed_job(row: &Row) -> Result<ClaimedJob, Error> {
         run_at: row.try_get(7)?,
         args,
         cancel_requested: row.try_get(9)?,
-        lost_for: row
+        since_crash: row
             .try_get::<_, Option<f64>>(10)?
             .map(|seconds| Duration::try_from_secs_f64(seconds.max(0.0)).unwrap_or(Duration::MAX)),
         created_at: row.try_get::<_, StoredTime>(11)?.0,
@@ -221,12 +215,16 @@ pub(crate) async fn find_skipped(
         .collect()
 }
 
-/// Releases jobs that the database records as running on the worker but `held` does not contain: the claim is
+/// Releases jobs that the database records as running on the worker but `in_flight` does not contain: the claim is
 /// unanswered, or the database has lost an outcome. Returns their number.
-pub(crate) async fn release_unheld(session: &Session, worker: Uuid, held: &[Fence]) -> Result<usize, Error> {
-    let (ids, claims): (Vec<JobId>, Vec<i32>) = held.iter().map(|fence| (fence.id, fence.claim)).unzip();
+pub(crate) async fn release_not_in_flight(
+    session: &Session,
+    worker: Uuid,
+    in_flight: &[Fence],
+) -> Result<usize, Error> {
+    let (ids, claims): (Vec<JobId>, Vec<i32>) = in_flight.iter().map(|fence| (fence.id, fence.claim)).unzip();
     let params: Params<'_> = &[(&worker, Type::UUID), (&ids, Type::INT8_ARRAY), (&claims, Type::INT4_ARRAY)];
-    Ok(session.query(sql!("claim/release_unheld"), params).await?.len())
+    Ok(session.query(sql!("claim/release_not_in_flight"), params).await?.len())
 }
 
 /// Returns the jobs that are not unfinished any more: finished, or lost in a failover.
@@ -239,7 +237,7 @@ pub(crate) async fn vanished_jobs(session: &Session, jobs: &[JobKey]) -> Result<
 
 /// Returns the attempts of the worker that are to be cancelled, among the jobs with these ids.
 pub(crate) async fn cancel_requests(database: &Database, worker: Uuid, ids: &[JobId]) -> Result<Vec<Fence>, Error> {
-    let tx = database.begin_at_once("cancel", READ_LIMITS).await?;
+    let tx = database.begin_without_wait("cancel", READ_LIMITS).await?;
     let statements = Statements::on(&tx);
     let params: Params<'_> = &[(&ids, Type::INT8_ARRAY), (&worker, Type::UUID)];
     let rows = tx.commit_with(statements.query_typed(sql!("claim/cancel_requests"), params)).await?;

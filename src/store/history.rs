@@ -106,9 +106,9 @@ pub(crate) async fn limit_maintenance(client: &Client) -> Result<(), Error> {
 }
 
 /// Tries to acquire the lock of a maintenance task. The connection holds it until it closes.
-pub(crate) async fn try_upkeep_lock(client: &impl Queryable, task: &str) -> Result<bool, Error> {
+pub(crate) async fn try_maintenance_lock(client: &impl Queryable, task: &str) -> Result<bool, Error> {
     Ok(Statements::on(client)
-        .query_typed_one(sql!("history/try_upkeep_lock"), &[(&task, Type::TEXT)])
+        .query_typed_one(sql!("history/try_maintenance_lock"), &[(&task, Type::TEXT)])
         .await?
         .try_get(0)?)
 }

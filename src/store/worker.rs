@@ -186,7 +186,7 @@ pub(crate) async fn rescue_worker(
     discarded_seconds: i64,
     discards: bool,
 ) -> Result<Vec<Rescued>, Error> {
-    let tx = database.begin_at_once("rescue", RESCUE_LIMITS).await?;
+    let tx = database.begin_without_wait("rescue", RESCUE_LIMITS).await?;
     let statements = Statements::on(&tx);
     statements.batch_execute(sql!("worker/rescue_session")).await?;
     let params: Params<'_> = &[
@@ -201,7 +201,7 @@ pub(crate) async fn rescue_worker(
 
 /// Rescues stranded jobs. Returns them, and the number of others that are locked.
 pub(crate) async fn rescue_stranded(database: &Database) -> Result<(Vec<Rescued>, usize), Error> {
-    let tx = database.begin_at_once("rescue", RESCUE_LIMITS).await?;
+    let tx = database.begin_without_wait("rescue", RESCUE_LIMITS).await?;
     let rows = tx.commit_with(Statements::on(&tx).query_typed(sql!("worker/rescue_stranded"), &[])).await?;
     let (mut returned, mut locked) = (Vec::new(), 0);
     for row in &rows {

@@ -69,7 +69,7 @@ async fn ready(State(probes): State<Arc<ProbeState>>) -> Result<Response, Proble
             Err(Problem::unavailable(format!("{LACKS_A_RIGHT} ({lacking})")))
         }
         Ok(Err(error @ Error::SchemaTooOld { .. })) => Err(Problem::unavailable(error.to_string())),
-        Ok(Err(error)) if error.is_forbidden() => {
+        Ok(Err(error)) if error.lacks_privilege() => {
             tracing::warn!(%error, "not ready");
             Err(Problem::unavailable(LACKS_A_RIGHT))
         }

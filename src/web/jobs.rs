@@ -17,7 +17,7 @@ use super::fields::{Fields, missing};
 use super::idempotency_key::IdempotencyKey;
 use super::parameters::{PathParameters, QueryParameters};
 use super::problem::Problem;
-use super::turns::begin;
+use super::write_permits::begin;
 use crate::admin::{self, ListFilter};
 use crate::enqueue::enqueue_job;
 use crate::error::Error;
@@ -43,7 +43,8 @@ pub(super) async fn create(
 ) -> Result<Response, Problem> {
     let job = new_job(&body)?;
     let only_inserts = key.is_none() && job.unique_key.is_none();
-    let _turn = if only_inserts { web.turns.to_insert().await? } else { web.turns.to_change().await? };
+    let _permit =
+        if only_inserts { web.write_permits.to_insert().await? } else { web.write_permits.to_change().await? };
     let tx = begin(&web.database).await?;
     let (id, response) = if let Some(key) = key {
         let answer = key.once(&tx, text(&body)?, &job).await?;
@@ -112,7 +113,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, path: PathParameters) -> R
 
 pub(super) async fn retry(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
     let id = job_id(path)?;
-    let _turn = web.turns.to_change().await?;
+    let _permit = web.write_permits.to_change().await?;
     let tx = begin(&web.database).await?;
     let job = admin::retry(&tx, id).await?;
     tx.commit().await?;
@@ -121,7 +122,7 @@ pub(super) async fn retry(State(web): State<Arc<Web>>, path: PathParameters) -> 
 
 pub(super) async fn cancel(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
     let id = job_id(path)?;
-    let _turn = web.turns.to_change().await?;
+    let _permit = web.write_permits.to_change().await?;
     let tx = begin(&web.database).await?;
     let job = admin::cancel(&tx, id).await?;
     tx.commit().await?;
@@ -163,14 +164,14 @@ fn filter(query: Option<&str>) -> Result<ListFilter, Problem> {
 /// `next`, too.
 async fn page(client: &impl Queryable, filter: ListFilter) -> Result<Page, Problem> {
     let wanted = filter.limit as usize;
-    let mut portion = filter;
+    let mut batch = filter;
     let (mut jobs, mut bytes) = (Vec::<JobRecord>::new(), 0);
     loop {
         // One more than wanted, to find out whether there is a next page.
         let missing = u32::try_from(wanted + 1 - jobs.len()).unwrap_or(READ_AT_ONCE);
-        portion.limit = missing.min(READ_AT_ONCE);
-        let read = admin::list(client, &portion).await?;
-        let exhausted = read.len() < portion.limit as usize;
+        batch.limit = missing.min(READ_AT_ONCE);
+        let read = admin::list(client, &batch).await?;
+        let exhausted = read.len() < batch.limit as usize;
         for job in read {
             if jobs.len() == wanted || bytes >= PAGE_BYTES {
                 let next = jobs.last().map(|last| last.id.to_string());
@@ -182,7 +183,7 @@ async fn page(client: &impl Queryable, filter: ListFilter) -> Result<Page, Probl
         if exhausted {
             return Ok(Page { jobs, next: None });
         }
-        portion.after = jobs.last().map(|last| last.id);
+        batch.after = jobs.last().map(|last| last.id);
     }
 }
 

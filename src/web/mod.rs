@@ -30,7 +30,7 @@ mod router;
 mod server;
 mod slots;
 mod tablos;
-mod turns;
+mod write_permits;
 mod write_timeout_stream;
 
 use std::net::SocketAddr;
@@ -63,7 +63,7 @@ struct Web {
     /// A separate pool for file requests, so that their waits do not block other requests.
     database_of_files: Database,
     objects: ObjectStore,
-    turns: turns::Turns,
+    write_permits: write_permits::WritePermits,
     transfers: files::Transfers,
 }
 
@@ -120,7 +120,7 @@ async fn run(settings: Settings) -> Result<usize, StartError> {
         database: database.clone(),
         database_of_files: database.clone().with_pool_size(FILE_CONNECTIONS),
         objects: ObjectStore::new(settings.object_store),
-        turns: turns::Turns::default(),
+        write_permits: write_permits::WritePermits::default(),
         transfers: files::Transfers::default(),
     };
     let probes = ProbeState::new(database, Metrics::new(None));

@@ -93,7 +93,7 @@ impl From<Error> for Problem {
                 tracing::error!(error = %other, "request failed");
                 if other.lacks_schema() {
                     Self::unavailable("the schema is missing or older than this release needs: run `worker migrate`")
-                } else if other.is_forbidden() {
+                } else if other.lacks_privilege() {
                     Self::unavailable(LACKS_A_RIGHT)
                 } else if other.is_locked_out() {
                     Self::unavailable("another transaction holds what the request needs")

@@ -10,7 +10,7 @@ use super::Web;
 use super::answer::ok;
 use super::parameters::PathParameters;
 use super::problem::Problem;
-use super::turns::begin;
+use super::write_permits::begin;
 use crate::admin;
 
 /// The state of a queue after the request.
@@ -22,7 +22,7 @@ struct QueueState {
 
 pub(super) async fn pause(State(web): State<Arc<Web>>, mut path: PathParameters) -> Result<Response, Problem> {
     let queue = path.text("name")?;
-    let _turn = web.turns.to_change().await?;
+    let _permit = web.write_permits.to_change().await?;
     let tx = begin(&web.database).await?;
     tx.commit_with(admin::pause(&tx, &queue)).await?;
     ok(&QueueState { queue, paused: true })
@@ -30,7 +30,7 @@ pub(super) async fn pause(State(web): State<Arc<Web>>, mut path: PathParameters)
 
 pub(super) async fn resume(State(web): State<Arc<Web>>, mut path: PathParameters) -> Result<Response, Problem> {
     let queue = path.text("name")?;
-    let _turn = web.turns.to_change().await?;
+    let _permit = web.write_permits.to_change().await?;
     let tx = begin(&web.database).await?;
     tx.commit_with(admin::resume(&tx, &queue)).await?;
     ok(&QueueState { queue, paused: false })

@@ -1,7 +1,7 @@
 //! Accepts connections and ends them.
 //!
 //! Promises: the number of connections is limited (`slots`). Once the shutdown begins, none is accepted, and requests
-//! in progress may take 10 s more. They are cut off when the shutdown is hurried.
+//! in progress may take 10 s more. They are cut off at the second signal.
 
 use std::time::Duration;
 
@@ -54,7 +54,7 @@ async fn serve_within(slots: Slots, listener: TcpListener, router: Router, shutd
     let open = requests.len();
     tokio::select! {
         () = connections.wait() => {}
-        () = shutdown.hurried() => {}
+        () = shutdown.cut_off_requested() => {}
         () = tokio::time::sleep(DRAIN_TIMEOUT) => {}
     }
     let abandoned = requests.len();

@@ -21,7 +21,7 @@ const GRACE: Duration = Duration::ZERO;
 
 pub(super) async fn create(State(web): State<Arc<Web>>, JsonBody(body): JsonBody) -> Result<Response, Problem> {
     let name = Fields::parse(&body, &["name"])?.text("name")?.ok_or_else(|| missing("name"))?;
-    let _turn = web.turns.to_change().await?;
+    let _permit = web.write_permits.to_change().await?;
     let tablo = tablos::create(&web.database, &name).await?;
     created(&format!("/tablos/{}", tablo.id), text_of(&tablo)?)
 }
@@ -34,7 +34,7 @@ pub(super) async fn show(State(web): State<Arc<Web>>, path: PathParameters) -> R
 
 pub(super) async fn delete(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
     let id = tablo_id(path)?;
-    let _turn = web.turns.to_change().await?;
+    let _permit = web.write_permits.to_change().await?;
     if tablos::delete(&web.database, id, GRACE).await? {
         return Ok(StatusCode::NO_CONTENT.into_response());
     }

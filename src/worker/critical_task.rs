@@ -13,12 +13,12 @@ use crate::worker::Shutdown;
 #[derive(Clone)]
 pub(super) struct CriticalTasks {
     shutdown: Shutdown,
-    broken: Arc<AtomicBool>,
+    panicked: Arc<AtomicBool>,
 }
 
 impl CriticalTasks {
     pub fn new(shutdown: Shutdown) -> Self {
-        Self { shutdown, broken: Arc::default() }
+        Self { shutdown, panicked: Arc::default() }
     }
 
     /// Runs a critical task.
@@ -34,8 +34,8 @@ impl CriticalTasks {
     }
 
     /// Whether a critical task has panicked.
-    pub fn is_broken(&self) -> bool {
-        self.broken.load(Ordering::Acquire)
+    pub fn has_panicked(&self) -> bool {
+        self.panicked.load(Ordering::Acquire)
     }
 }
 
@@ -48,7 +48,7 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if std::thread::panicking() {
             tracing::error!(part = self.part, "a critical task of the worker panicked; shutting down");
-            self.critical.broken.store(true, Ordering::Release);
+            self.critical.panicked.store(true, Ordering::Release);
             self.critical.shutdown.begin();
         }
     }
@@ -62,9 +62,9 @@ mod tests {
     async fn the_panic_of_a_part_begins_the_shutdown_and_its_end_does_not() {
         let critical = CriticalTasks::new(Shutdown::new());
         critical.clone().watch("quiet", std::future::ready(())).await;
-        assert!(!critical.is_broken() && !critical.shutdown.has_begun());
+        assert!(!critical.has_panicked() && !critical.shutdown.has_begun());
         let part = tokio::spawn(critical.clone().watch("loud", async { panic!("loud") }));
         assert!(part.await.is_err());
-        assert!(critical.is_broken() && critical.shutdown.has_begun());
+        assert!(critical.has_panicked() && critical.shutdown.has_begun());
     }
 }

@@ -66,7 +66,7 @@ impl WorkerHandles {
 
     /// Whether connections are known to go to Postgres directly, not through a transaction pooler.
     pub fn set_direct(&self, listens_directly: bool) {
-        self.direct.store(listens_directly && self.database.listens_where_it_writes(), Ordering::Release);
+        self.direct.store(listens_directly && self.database.has_one_address(), Ordering::Release);
     }
 
     /// Until that is proved, a connection is treated as pooled.

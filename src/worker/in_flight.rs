@@ -174,7 +174,7 @@ impl InFlightJob {
 pub(super) struct InFlightJobs {
     jobs: Mutex<HashMap<JobKey, Arc<InFlightJob>>>,
     /// At most one is left.
-    dwindled: Notify,
+    one_left: Notify,
 }
 
 impl InFlightJobs {
@@ -182,7 +182,7 @@ impl InFlightJobs {
     /// earlier claim, and the run goes on under the new one. A job that has ended may be claimed again before this
     /// worker learns that its outcome was recorded. A job that only has the id of one in flight is another job: the
     /// one in flight is lost.
-    pub fn hold(&self, new: &NewInFlightJob) -> Option<Arc<InFlightJob>> {
+    pub fn insert(&self, new: &NewInFlightJob) -> Option<Arc<InFlightJob>> {
         let mut jobs = lock(&self.jobs);
         if let Some(job) = jobs.get(&new.key)
             && job.stop_reason() != Some(StopReason::Lost)
@@ -203,7 +203,7 @@ impl InFlightJobs {
             jobs.remove(&job.key);
         }
         if jobs.len() <= 1 {
-            self.dwindled.notify_one();
+            self.one_left.notify_one();
         }
     }
 
@@ -218,9 +218,9 @@ impl InFlightJobs {
 
     /// Resolves when this is the only job in flight: the others have ended and are recorded. For one waiter at a
     /// time.
-    pub async fn only(&self, key: JobKey) {
+    pub async fn wait_until_alone(&self, key: JobKey) {
         while lock(&self.jobs).keys().any(|job| *job != key) {
-            self.dwindled.notified().await;
+            self.one_left.notified().await;
         }
     }
 

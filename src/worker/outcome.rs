@@ -66,7 +66,7 @@ impl Outcome {
 }
 
 /// An attempt that has ended, with an outcome to be recorded.
-pub(super) struct Ended {
+pub(super) struct EndedAttempt {
     pub job: Arc<InFlightJob>,
     pub outcome: Outcome,
     /// How often the database has refused it.

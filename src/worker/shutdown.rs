@@ -11,7 +11,7 @@ use tokio_util::sync::CancellationToken;
 #[derive(Clone, Debug, Default)]
 pub struct Shutdown {
     graceful: CancellationToken,
-    hurried: CancellationToken,
+    cut_off_requested: CancellationToken,
 }
 
 impl Shutdown {
@@ -22,7 +22,7 @@ impl Shutdown {
     }
 
     /// A signal sent by SIGINT, SIGTERM or SIGHUP (the terminal is gone). The first one begins the shutdown, a second
-    /// one hurries it. SIGHUP stays ignored if it was, as under `nohup`.
+    /// one cuts running attempts off. SIGHUP stays ignored if it was, as under `nohup`.
     ///
     /// # Errors
     /// If the signal handlers cannot be installed.
@@ -41,7 +41,7 @@ impl Shutdown {
                     _ = async { hang_up.as_mut()?.recv().await }, if hang_up.is_some() => {}
                 }
                 if given.has_begun() {
-                    given.hurry();
+                    given.cut_off();
                 }
                 given.begin();
             }
@@ -55,9 +55,9 @@ impl Shutdown {
     }
 
     /// Cuts running work off now.
-    pub fn hurry(&self) {
+    pub fn cut_off(&self) {
         self.graceful.cancel();
-        self.hurried.cancel();
+        self.cut_off_requested.cancel();
     }
 
     /// Whether the shutdown has begun.
@@ -72,8 +72,8 @@ impl Shutdown {
     }
 
     /// Resolves when running work is to be cut off.
-    pub async fn hurried(&self) {
-        self.hurried.cancelled().await;
+    pub async fn cut_off_requested(&self) {
+        self.cut_off_requested.cancelled().await;
     }
 }
 

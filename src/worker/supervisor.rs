@@ -86,7 +86,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     let finisher = Finisher::new(Arc::clone(&handles), waiting, record_close.clone(), record_cutoff.clone());
     let finisher = AbortOnDropHandle::new(tokio::spawn(critical.clone().watch("finisher", finisher.run())));
     let cancel_requests = Arc::new(CancelRequests::default());
-    services.spawn(critical.clone().watch("lease", lease::keep(Arc::clone(&handles), services_stop.clone())));
+    services.spawn(critical.clone().watch("lease", lease::renew_until(Arc::clone(&handles), services_stop.clone())));
     services.spawn(critical.clone().watch(
         "cancel_requests",
         Arc::clone(&cancel_requests).run(Arc::clone(&handles), Arc::clone(&executor), services_stop.clone()),
@@ -138,7 +138,7 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     }
     let summary = Summary { completed: running.saturating_sub(abandoned), abandoned: abandoned + unrecorded };
     tracing::info!(completed = summary.completed, abandoned = summary.abandoned, "shutdown complete");
-    if critical.is_broken() { Err(Error::WorkerPanicked) } else { Ok(summary) }
+    if critical.has_panicked() { Err(Error::WorkerPanicked) } else { Ok(summary) }
 }
 
 /// Waits for running jobs, up to the shutdown timeout, then cuts them off. Returns how many it cut off.
@@ -148,8 +148,8 @@ async fn drain<S: Send + Sync + 'static>(
     shutdown: &Shutdown,
 ) -> u64 {
     let drained = tokio::select! {
-        drained = timeout(handles.config.shutdown_timeout, executor.drained()) => drained.is_ok(),
-        () = shutdown.hurried() => false,
+        drained = timeout(handles.config.shutdown_timeout, executor.none_running()) => drained.is_ok(),
+        () = shutdown.cut_off_requested() => false,
     };
     if drained { 0 } else { executor.cut_off().await }
 }

@@ -61,7 +61,7 @@ claimed AS (
               -- Seconds since the job's last worker was declared dead, if crash_count > 1.
               CASE WHEN j.crash_count > 1
                    THEN coalesce(extract(epoch FROM now())::double precision - extract(epoch FROM j.failed_at)::double precision, 0)
-              END AS lost_for,
+              END AS since_crash,
               -- With the id, distinguishes the job from a lost one whose id was assigned again.
               j.created_at
 )

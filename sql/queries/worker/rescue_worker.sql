@@ -14,7 +14,7 @@ WITH dead AS (
       AND greatest(least(heartbeat_at, '9999-12-31T23:59:59.999999Z'), '0001-01-01T00:00:00Z') = $2
     RETURNING id, queues
 ),
-held AS MATERIALIZED (
+running_jobs AS MATERIALIZED (
     SELECT front.id
     FROM dead
     CROSS JOIN LATERAL unnest(dead.queues) AS q (queue)
@@ -29,14 +29,14 @@ held AS MATERIALIZED (
 ),
 lost AS MATERIALIZED (
     SELECT j.id,
-           (SELECT count(*) FROM held) = 1 AS was_alone,
-           j.attempt >= j.max_attempts OR ((SELECT count(*) FROM held) = 1 AND j.solo_crash_count >= 2) AS is_spent,
+           (SELECT count(*) FROM running_jobs) = 1 AS was_alone,
+           j.attempt >= j.max_attempts OR ((SELECT count(*) FROM running_jobs) = 1 AND j.solo_crash_count >= 2) AS is_final,
            'attempt lost: worker ' || j.attempted_by || ' died'
-               || CASE WHEN (SELECT count(*) FROM held) > 1 THEN ''
+               || CASE WHEN (SELECT count(*) FROM running_jobs) > 1 THEN ''
                        WHEN j.solo_crash_count >= 2 THEN '; the job has now killed its worker ' || j.solo_crash_count + 1 || ' times while it ran alone'
                        ELSE ' while it ran nothing else' END AS error
     FROM postrider.job AS j
-    WHERE j.id = ANY (ARRAY(SELECT id FROM held)) AND j.running AND j.attempted_by = $1
+    WHERE j.id = ANY (ARRAY(SELECT id FROM running_jobs)) AND j.running AND j.attempted_by = $1
     ORDER BY j.id
     FOR UPDATE SKIP LOCKED
 ),
@@ -47,12 +47,12 @@ returned AS (
                       ELSE now() + make_interval(secs => least(power(j.crash_count, 4), 86400)) END,
         errors = postrider.append_error(j.errors, j.attempt, lost.error, NULL)
     FROM lost
-    WHERE j.id = lost.id AND NOT lost.is_spent
+    WHERE j.id = lost.id AND NOT lost.is_final
     RETURNING j.id, j.kind, j.attempt, j.max_attempts, j.attempted_by, lost.error, j.queue, j.run_at
 ),
-spent AS (
+final AS (
     DELETE FROM postrider.job AS j USING lost
-    WHERE j.id = lost.id AND lost.is_spent AND $4
+    WHERE j.id = lost.id AND lost.is_final AND $4
     RETURNING j.*, lost.error
 ),
 discarded AS (
@@ -64,7 +64,7 @@ discarded AS (
            claim, attempt, max_attempts, priority, least(crash_count + 1, 32000), 'discarded', queue, kind, args,
            postrider.append_error(errors, attempt, error, NULL), unique_key,
            options, group_key, flow
-    FROM spent
+    FROM final
     RETURNING id, kind, attempt, max_attempts, attempted_by, errors -> -1 ->> 'error' AS error
 )
 SELECT id, postrider.readable(kind) AS kind, attempt, max_attempts, attempted_by, error, false AS discarded, postrider.announce_return(queue, run_at) AS announced FROM returned

@@ -19,7 +19,7 @@ use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::Client;
 
-use super::at_once::AtOnce;
+use super::client_without_wait::ClientWithoutWait;
 use super::{Database, InTransaction, Queryable, Schema};
 use crate::error::Error;
 use crate::postgres::deadline::cancel;
@@ -74,7 +74,7 @@ impl Limits {
 /// A transaction with [`Limits`], rolled back unless it is committed.
 pub(crate) struct LimitedTransaction {
     /// Some until the drop.
-    client: Option<AtOnce>,
+    client: Option<ClientWithoutWait>,
     target: Arc<Target>,
     schema: Schema,
     is_over: AtomicBool,
@@ -83,15 +83,15 @@ pub(crate) struct LimitedTransaction {
 impl Database {
     /// Begins a transaction. Waits for a connection like [`Database::client`].
     pub(crate) async fn begin(&self, limits: Limits) -> Result<LimitedTransaction, Error> {
-        Ok(self.begin_on(AtOnce::Pooled(self.client().await?), limits))
+        Ok(self.begin_on(ClientWithoutWait::Pooled(self.client().await?), limits))
     }
 
-    /// Begins a transaction without waiting for the pool, as [`Database::client_at_once`].
-    pub(crate) async fn begin_at_once(&self, purpose: &str, limits: Limits) -> Result<LimitedTransaction, Error> {
-        Ok(self.begin_on(self.client_at_once(purpose).await?, limits))
+    /// Begins a transaction without waiting for the pool, as [`Database::client_without_wait`].
+    pub(crate) async fn begin_without_wait(&self, purpose: &str, limits: Limits) -> Result<LimitedTransaction, Error> {
+        Ok(self.begin_on(self.client_without_wait(purpose).await?, limits))
     }
 
-    fn begin_on(&self, client: AtOnce, limits: Limits) -> LimitedTransaction {
+    fn begin_on(&self, client: ClientWithoutWait, limits: Limits) -> LimitedTransaction {
         let (statement_ms, lock_ms) = limits.millis();
         send(statements::begin(&client));
         send(statements::limit_transaction(&*client, statement_ms, lock_ms));
@@ -176,7 +176,7 @@ impl Drop for LimitedTransaction {
 
 /// Ends a dropped transaction, perhaps in the middle of a statement. Until then its connection counts towards the size
 /// of the pool, which limits the number of such connections.
-async fn settle(client: AtOnce, target: Arc<Target>) {
+async fn settle(client: ClientWithoutWait, target: Arc<Target>) {
     if let Ok(rolled_back) = timeout(ROLLED_BACK_WITHIN, statements::roll_back(&client)).await {
         if rolled_back.is_err() {
             client.close();

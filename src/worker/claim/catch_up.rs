@@ -32,7 +32,7 @@ pub(in crate::worker) struct CatchUp {
     scanned_at_us: AtomicU64,
     /// Claims have used a cursor since the last catch-up scan.
     is_due: AtomicBool,
-    hurry: Notify,
+    scan_soon: Notify,
 }
 
 impl Default for CatchUp {
@@ -42,14 +42,14 @@ impl Default for CatchUp {
             cost_us: AtomicU64::new(0),
             scanned_at_us: AtomicU64::new(0),
             is_due: AtomicBool::new(false),
-            hurry: Notify::new(),
+            scan_soon: Notify::new(),
         }
     }
 }
 
 impl CatchUp {
     /// Whether a claim may scan from the start.
-    pub fn is_cheap(&self) -> bool {
+    pub fn may_scan_from_start(&self) -> bool {
         let cost = self.cost();
         let since =
             self.began.elapsed().saturating_sub(Duration::from_micros(self.scanned_at_us.load(Ordering::Relaxed)));
@@ -68,8 +68,8 @@ impl CatchUp {
     }
 
     /// Scans soon: a claim from the cursor did not find a notified job.
-    pub fn hurry(&self) {
-        self.hurry.notify_one();
+    pub fn scan_soon(&self) {
+        self.scan_soon.notify_one();
     }
 
     fn cost(&self) -> Duration {
@@ -89,7 +89,7 @@ pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>) {
         let pause = PAUSE_FACTOR * catch_up.cost();
         tokio::time::sleep(pause.max(MIN_PAUSE)).await;
         tokio::select! {
-            () = catch_up.hurry.notified() => {}
+            () = catch_up.scan_soon.notified() => {}
             () = tokio::time::sleep(EVERY.saturating_sub(pause)) => {}
         }
         if !catch_up.is_due.swap(false, Ordering::Relaxed) {

@@ -4,7 +4,7 @@
 //! During a long transaction, vacuum removes none of them. So a claim starts at the end of the last one.
 //!
 //! Jobs can appear behind a cursor. A statement that returns a job to its queue notifies, which resets the cursor. A
-//! transaction that was open for longer than [`TRAIL`] commits jobs with an earlier due time. The catch-up scan finds
+//! transaction that was open for longer than [`LAG`] commits jobs with an earlier due time. The catch-up scan finds
 //! them.
 //!
 //! Promise: a wrong cursor delays jobs and loses none. Memory only: no SQL.
@@ -16,7 +16,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use crate::store::claim::{ClaimedJob, Position, Positions};
 
 /// How far a cursor stays behind the clock. Jobs of transactions that commit within this time are not skipped.
-const TRAIL: TimeDelta = TimeDelta::milliseconds(300);
+const LAG: TimeDelta = TimeDelta::milliseconds(300);
 
 /// The cursors of a worker's queues.
 pub(in crate::worker) struct ClaimCursors(Mutex<Vec<Cursor>>);
@@ -61,15 +61,15 @@ impl ClaimCursors {
     /// Advances the cursor of a queue after a claim of at most `asked` jobs, which returned `jobs` (in start order).
     /// `now` is the database's time of the claim.
     pub fn advance(&self, queue: usize, start: ScanStart, asked: usize, jobs: &[ClaimedJob], now: DateTime<Utc>) {
-        let trail = Position::before_all_of(now - TRAIL);
+        let lag = Position::before_all_of(now - LAG);
         let last = jobs.last().map_or(0, |job| job.priority);
         let mut positions = start.positions;
         for (priority, position) in (1..).zip(&mut positions.0) {
             let front = if jobs.len() < asked || priority < last {
                 // The scan is complete: each due job was claimed or cannot be.
-                trail
+                lag
             } else if priority == last {
-                jobs.last().map_or(*position, |job| job.position().min(trail))
+                jobs.last().map_or(*position, |job| job.position().min(lag))
             } else {
                 continue;
             };

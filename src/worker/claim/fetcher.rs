@@ -176,7 +176,8 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     fn poll_interval(&self) -> Duration {
         let config = &self.handles.config;
         let is_not_listening = config.listen
-            && (self.handles.idle_locks.of(0) == IdleState::NotListening || self.handles.lease.is_muted());
+            && (self.handles.idle_locks.of(0) == IdleState::NotListening
+                || self.handles.lease.notifications_suspended());
         let interval =
             if is_not_listening { config.poll_interval.min(MAX_POLL_NOT_LISTENING) } else { config.poll_interval };
         interval.mul_f64(0.9 + 0.1 * fastrand::f64())
@@ -202,7 +203,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 Step::Claim(limit) => planned.push((queue, limit, view.idle)),
             }
         }
-        let from_start = !planned.is_empty() && self.handles.catch_up.is_cheap();
+        let from_start = !planned.is_empty() && self.handles.catch_up.may_scan_from_start();
         let cursors = &self.handles.cursors;
         let claim = |(queue, limit, idle)| PlannedClaim { queue, limit, idle, start: cursors.start(queue, from_start) };
         planned.into_iter().map(claim).collect()
@@ -313,15 +314,15 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         let is_ours = claimed.worker == self.handles.lease.worker_id() && self.handles.lease.is_fresh();
         let mut suspects = Vec::new();
         for (claim, jobs) in planned.iter().zip(given) {
-            self.handles.cursors.advance(claim.queue, claim.start, claim.limit, &jobs, claimed.looked_at);
+            self.handles.cursors.advance(claim.queue, claim.start, claim.limit, &jobs, claimed.at);
             self.on_claimed(claim, jobs.len(), now);
             for job in jobs {
                 if shutdown.has_begun() || !is_ours {
                     self.executor.release(claim.queue, job, claimed.worker, Duration::ZERO).await;
-                } else if job.lost_for.is_some() {
+                } else if job.since_crash.is_some() {
                     suspects.push((claim.queue, job));
                 } else {
-                    self.executor.take(claim.queue, job, claimed.worker);
+                    self.executor.admit(claim.queue, job, claimed.worker);
                 }
             }
         }
@@ -336,7 +337,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         let outcome = ClaimOutcome { asked: claim.limit, got, idle: claim.idle };
         let (was_notified_in_vain, action) = self.queues[claim.queue].on_claim(outcome, now);
         if was_notified_in_vain && claim.start.positions != Positions::START {
-            self.handles.catch_up.hurry();
+            self.handles.catch_up.scan_soon();
         }
         match action {
             IdleLockAction::Keep => {}

@@ -72,9 +72,9 @@ enum Event {
     /// The fetcher no longer needs it.
     Release,
     /// The listener is about to try the lock.
-    Trying,
+    TryStarted,
     /// The result of the try.
-    Tried(IdleKey, TryIdleLock),
+    TryFinished(IdleKey, TryIdleLock),
     /// A peer that held the lock with this key has released it.
     PeerReleased(IdleKey),
     /// The listener has released it.
@@ -106,7 +106,7 @@ impl IdleLock {
             (Event::Acquire, Busy | Contended | HeldByPeer) => Acquiring,
             (Event::VerifyPeer, HeldByPeer) => Verifying,
             (Event::Release, Holding) => Releasing,
-            (Event::Trying, state) => {
+            (Event::TryStarted, state) => {
                 self.peer_released = false;
                 state
             }
@@ -114,7 +114,7 @@ impl IdleLock {
                 self.peer_released = true;
                 if state == HeldByPeer { Acquiring } else { state }
             }
-            (Event::Tried(key, result), state) => {
+            (Event::TryFinished(key, result), state) => {
                 self.key = Some(key);
                 if result == TryIdleLock::HeldByPeer && self.peer_released {
                     // The result is out of date: try again.
@@ -202,14 +202,14 @@ impl IdleLocks {
     pub fn pending_acquires(&self) -> Vec<usize> {
         let queues = self.all(&[IdleState::Acquiring, IdleState::Verifying]);
         for queue in &queues {
-            self.apply(*queue, Event::Trying);
+            self.apply(*queue, Event::TryStarted);
         }
         queues
     }
 
     /// Records the result of a try for a queue's lock.
     pub fn on_acquire_result(&self, queue: usize, key: IdleKey, result: TryIdleLock) {
-        self.apply(queue, Event::Tried(key, result));
+        self.apply(queue, Event::TryFinished(key, result));
     }
 
     /// Returns the queues for which the listener must release the lock.

@@ -107,7 +107,7 @@ impl QueuePlan {
     /// Returns the step to take now. A claim takes at most `max_batch` jobs.
     pub fn step(&mut self, view: &QueueView, max_batch: usize, now: Instant) -> Step {
         let occupancy = view.occupancy;
-        self.prefetch.note(occupancy.ended, now);
+        self.prefetch.note(occupancy.freed, now);
         if occupancy.waiting_since.is_some_and(|since| now - since >= MAX_BUFFERED) {
             return Step::ReleaseBuffered;
         }
@@ -152,7 +152,7 @@ mod tests {
     use super::*;
 
     fn view(free: usize, buffered: usize, idle: IdleState) -> QueueView {
-        QueueView { occupancy: Occupancy { free, buffered, ended: 0, waiting_since: None }, idle }
+        QueueView { occupancy: Occupancy { free, buffered, freed: 0, waiting_since: None }, idle }
     }
 
     #[test]

@@ -74,5 +74,5 @@ impl UnansweredClaims {
 }
 
 async fn release(handles: &WorkerHandles, session: &Session) -> Result<usize, Error> {
-    claim::release_unheld(session, handles.lease.worker_id(), &handles.in_flight.fences()).await
+    claim::release_not_in_flight(session, handles.lease.worker_id(), &handles.in_flight.fences()).await
 }

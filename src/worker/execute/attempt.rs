@@ -72,7 +72,7 @@ pub(in crate::worker) async fn run(
     };
     // Around all of the handler: its start, its polls and its drop may panic.
     let guarded = AssertUnwindSafe(async { decide(job, policy, retry_after, attempt.await) }).catch_unwind();
-    match panic_trace::tracing(guarded).await {
+    match panic_trace::in_attempt(guarded).await {
         Ok(outcome) => outcome,
         Err(payload) => {
             let failure = Failure { error: panic_text(payload), trace: panic_trace::take() };

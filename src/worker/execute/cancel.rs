@@ -19,20 +19,20 @@ use crate::worker::handles::WorkerHandles;
 use crate::worker::in_flight::StopReason;
 
 /// How often requests are read without a notification.
-const ROUND: Duration = Duration::from_secs(5);
+const CHECK_INTERVAL: Duration = Duration::from_secs(5);
 /// How often to check for handlers that should have ended.
-const BLOCKED_ROUND: Duration = Duration::from_secs(1);
+const BLOCKED_CHECK_INTERVAL: Duration = Duration::from_secs(1);
 const READ_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 pub(in crate::worker) struct CancelRequests {
-    asked: Notify,
+    requested: Notify,
 }
 
 impl CancelRequests {
     /// Reads the requests now.
     pub fn check_cancels(&self) {
-        self.asked.notify_one();
+        self.requested.notify_one();
     }
 
     /// Carries out requests until stopped.
@@ -42,19 +42,19 @@ impl CancelRequests {
         executor: Arc<Executor<S>>,
         stop: CancellationToken,
     ) {
-        let mut round = interval(ROUND);
-        let mut blocked_round = interval(BLOCKED_ROUND);
-        round.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        blocked_round.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut checks = interval(CHECK_INTERVAL);
+        let mut blocked_checks = interval(BLOCKED_CHECK_INTERVAL);
+        checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        blocked_checks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
-                _ = blocked_round.tick() => {
+                _ = blocked_checks.tick() => {
                     executor.abandon_blocked().await;
                     continue;
                 }
-                () = self.asked.notified() => {}
-                _ = round.tick() => {}
+                () = self.requested.notified() => {}
+                _ = checks.tick() => {}
             }
             if !handles.in_flight.is_empty() {
                 carry_out(&handles).await;
@@ -66,10 +66,10 @@ impl CancelRequests {
 async fn carry_out(handles: &WorkerHandles) {
     let ids: Vec<_> = handles.in_flight.fences().iter().map(|fence| fence.id).collect();
     match within(READ_TIMEOUT, cancel_requests(&handles.database, handles.lease.worker_id(), &ids)).await {
-        Ok(asked) => {
+        Ok(requested) => {
             for job in handles.in_flight.all() {
-                if job.stop_reason().is_none() && asked.contains(&job.fence()) {
-                    tracing::info!(job_id = job.id, kind = job.kind, "job is asked to cancel");
+                if job.stop_reason().is_none() && requested.contains(&job.fence()) {
+                    tracing::info!(job_id = job.id, kind = job.kind, "cancel requested");
                     job.stop(StopReason::CancelRequested);
                 }
             }

@@ -25,7 +25,7 @@ use crate::worker::finish::report::report_stale;
 use crate::worker::handler::Handler;
 use crate::worker::handles::WorkerHandles;
 use crate::worker::in_flight::{InFlightJob, NewInFlightJob, StopReason};
-use crate::worker::outcome::{Ended, Outcome};
+use crate::worker::outcome::{EndedAttempt, Outcome};
 use crate::worker::registry::Registry;
 
 /// How long after its grace a handler counts as blocking its thread.
@@ -36,7 +36,7 @@ pub(in crate::worker) struct Executor<S> {
     pub handles: Arc<WorkerHandles>,
     registry: Registry<S>,
     state: Arc<S>,
-    finisher: mpsc::Sender<Ended>,
+    finisher: mpsc::Sender<EndedAttempt>,
     abandoned: CancellationToken,
     /// Attempts that the shutdown cut off.
     cut_off: AtomicU64,
@@ -55,7 +55,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
         handles: Arc<WorkerHandles>,
         registry: Registry<S>,
         state: Arc<S>,
-        finisher: mpsc::Sender<Ended>,
+        finisher: mpsc::Sender<EndedAttempt>,
         abandoned: CancellationToken,
     ) -> Self {
         let slots = Slots::new(&handles.config.queues);
@@ -63,30 +63,30 @@ impl<S: Send + Sync + 'static> Executor<S> {
     }
 
     /// Starts a claimed job in a free slot, or buffers it. `claimed_by` is the worker id of the claim.
-    pub fn take(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
+    pub fn admit(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid) {
         let order = job.order();
-        if let Some(startable) = self.hold(queue, job, claimed_by) {
-            self.begin(queue, order, startable);
+        if let Some(startable) = self.put_in_flight(queue, job, claimed_by) {
+            self.start_or_buffer(queue, order, startable);
         }
     }
 
     /// Starts a job in a free slot, or buffers it.
-    pub fn begin(self: &Arc<Self>, queue: usize, order: StartOrder, startable: Startable<S>) {
+    pub fn start_or_buffer(self: &Arc<Self>, queue: usize, order: StartOrder, startable: Startable<S>) {
         self.handles.metrics.claimed.increment();
-        if let Some(startable) = self.slots.put(queue, order, startable) {
-            self.start(queue, startable);
+        if let Some(startable) = self.slots.take_slot_or_buffer(queue, order, startable) {
+            self.spawn(queue, startable);
         }
     }
 
     /// Starts a job in a slot that was taken for it.
-    fn start(self: &Arc<Self>, queue: usize, startable: Startable<S>) {
+    fn spawn(self: &Arc<Self>, queue: usize, startable: Startable<S>) {
         let abandoned = self.abandoned.clone();
-        tokio::spawn(abandoned.run_until_cancelled_owned(Arc::clone(self).run(queue, startable)));
+        tokio::spawn(abandoned.run_until_cancelled_owned(Arc::clone(self).run_slot(queue, startable)));
     }
 
     /// Releases a claimed job without starting it. It is due again after `delay`.
     pub async fn release(&self, queue: usize, job: ClaimedJob, claimed_by: Uuid, delay: Duration) {
-        if let Some(startable) = self.hold(queue, job, claimed_by) {
+        if let Some(startable) = self.put_in_flight(queue, job, claimed_by) {
             self.end(startable.job, Outcome::Released { delay }).await;
         }
     }
@@ -99,7 +99,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
     }
 
     /// Puts a claimed job in flight. None if its handler still runs from an earlier claim.
-    pub fn hold(&self, queue: usize, claimed: ClaimedJob, claimed_by: Uuid) -> Option<Startable<S>> {
+    pub fn put_in_flight(&self, queue: usize, claimed: ClaimedJob, claimed_by: Uuid) -> Option<Startable<S>> {
         let Some(handler) = self.handles.kinds.get(claimed.kind).and_then(|kind| self.registry.get(kind)) else {
             // A claim asks only for the kinds of the registry.
             tracing::error!(job_id = claimed.id, "claimed a job of an unknown kind");
@@ -114,7 +114,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
             max_attempts: claimed.max_attempts,
             timeout: handler.timeout.or(self.handles.config.timeout),
         };
-        let Some(job) = self.handles.in_flight.hold(&new) else {
+        let Some(job) = self.handles.in_flight.insert(&new) else {
             tracing::warn!(job_id = claimed.id, "the claim of a running job was lost by the database; its run goes on");
             return None;
         };
@@ -125,22 +125,22 @@ impl<S: Send + Sync + 'static> Executor<S> {
     }
 
     /// Runs a job in its slot, then the buffered ones.
-    async fn run(self: Arc<Self>, queue: usize, first: Startable<S>) {
+    async fn run_slot(self: Arc<Self>, queue: usize, first: Startable<S>) {
         let mut next = Some(first);
         while let Some(Startable { job, handler, args }) = next {
             let span = tracing::info_span!(
                 parent: None, "attempt", job_id = job.id, kind = job.kind, attempt = job.attempt
             );
-            let keeps_slot = self.attempt(&handler, job, &args).instrument(span).await;
+            let keeps_slot = self.run_attempt(&handler, job, &args).instrument(span).await;
             if !keeps_slot {
                 return;
             }
-            next = self.slots.next(queue);
+            next = self.slots.free_slot(queue);
         }
     }
 
     /// Runs one attempt. Returns whether the slot is still its own.
-    async fn attempt(&self, handler: &Handler<S>, job: Arc<InFlightJob>, args: &str) -> bool {
+    async fn run_attempt(&self, handler: &Handler<S>, job: Arc<InFlightJob>, args: &str) -> bool {
         if let Some(outcome) = attempt::not_begun(job.stop_reason(), self.handles.lease.is_fresh()) {
             return self.end(job, outcome).await;
         }
@@ -180,7 +180,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
         if job.stop_reason() == Some(StopReason::Lost) {
             report_stale(&self.handles, &job, false);
             self.handles.in_flight.release(&job);
-        } else if self.finisher.send(Ended { job, outcome, refusals: 0 }).await.is_err() {
+        } else if self.finisher.send(EndedAttempt { job, outcome, refusals: 0 }).await.is_err() {
             tracing::error!("an attempt ended after the shutdown was over");
         }
         true
@@ -196,7 +196,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
             job.stop(StopReason::ShuttingDown);
         }
         let margin = Duration::from_millis(500);
-        let _ = tokio::time::timeout(CANCEL_GRACE + margin, self.drained()).await;
+        let _ = tokio::time::timeout(CANCEL_GRACE + margin, self.none_running()).await;
         for job in &unended {
             if job.is_running() {
                 tracing::error!(
@@ -211,17 +211,17 @@ impl<S: Send + Sync + 'static> Executor<S> {
     }
 
     /// Resolves when no handler runs.
-    pub async fn drained(&self) {
-        self.slots.drained().await;
+    pub async fn none_running(&self) {
+        self.slots.none_running().await;
     }
 
     /// Records the outcome of a handler that does not end, and passes its slot on.
     async fn abandon(self: &Arc<Self>, job: &Arc<InFlightJob>) {
         let outcome = attempt::unresponsive(job, &self.handles.config.retry_policy);
         if self.end(Arc::clone(job), outcome).await
-            && let Some(next) = self.slots.next(job.queue)
+            && let Some(next) = self.slots.free_slot(job.queue)
         {
-            self.start(job.queue, next);
+            self.spawn(job.queue, next);
         }
     }
 

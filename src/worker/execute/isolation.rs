@@ -22,13 +22,13 @@ const EMPTY_WITHIN: Duration = Duration::from_secs(5);
 /// How long the job is alone once it runs: a job that kills its worker does so early.
 const ALONE_FOR: Duration = Duration::from_secs(30);
 /// A job that has waited for longer since its crash runs beside others if it must.
-const DEFERRED_AT_MOST: Duration = Duration::from_mins(10);
+const POSTPONED_AT_MOST: Duration = Duration::from_mins(10);
 /// The shortest time for which it is left to peers.
-const DEFERRED_FOR: Duration = Duration::from_secs(5);
+const POSTPONED_FOR: Duration = Duration::from_secs(5);
 
 /// How long a job that cannot run alone now is left to peers. Random, so that several do not meet again.
-fn deferral() -> Duration {
-    DEFERRED_FOR.mul_f64(1.0 + fastrand::f64())
+fn postponement() -> Duration {
+    POSTPONED_FOR.mul_f64(1.0 + fastrand::f64())
 }
 
 impl<S: Send + Sync + 'static> Executor<S> {
@@ -39,7 +39,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
         let mut suspects = suspects.into_iter();
         let first = suspects.next();
         for (queue, job) in suspects {
-            self.release(queue, job, claimed_by, deferral()).await;
+            self.release(queue, job, claimed_by, postponement()).await;
         }
         // Meanwhile peers should be notified of new jobs.
         for queue in 0..self.slots.count() {
@@ -52,8 +52,8 @@ impl<S: Send + Sync + 'static> Executor<S> {
 
     /// Runs a claimed job while no other job runs.
     async fn run_alone(self: &Arc<Self>, queue: usize, job: ClaimedJob, claimed_by: Uuid, shutdown: &Shutdown) {
-        let (order, lost_for) = (job.order(), job.lost_for.unwrap_or_default());
-        let Some(startable) = self.hold(queue, job, claimed_by) else { return };
+        let (order, since_crash) = (job.order(), job.since_crash.unwrap_or_default());
+        let Some(startable) = self.put_in_flight(queue, job, claimed_by) else { return };
         for queue in 0..self.slots.count() {
             self.release_buffered(queue).await;
         }
@@ -62,10 +62,10 @@ impl<S: Send + Sync + 'static> Executor<S> {
                 self.end(startable.job, Outcome::RELEASED).await;
                 return;
             }
-            alone = timeout(EMPTY_WITHIN, self.handles.in_flight.only(startable.job.key)) => alone.is_ok(),
+            alone = timeout(EMPTY_WITHIN, self.handles.in_flight.wait_until_alone(startable.job.key)) => alone.is_ok(),
         };
-        if !is_alone && lost_for < DEFERRED_AT_MOST {
-            self.end(startable.job, Outcome::Released { delay: deferral() }).await;
+        if !is_alone && since_crash < POSTPONED_AT_MOST {
+            self.end(startable.job, Outcome::Released { delay: postponement() }).await;
             return;
         }
         tracing::info!(
@@ -75,11 +75,11 @@ impl<S: Send + Sync + 'static> Executor<S> {
             is_alone,
             "job runs alone: more than one worker has died while running it"
         );
-        self.begin(queue, order, startable);
+        self.start_or_buffer(queue, order, startable);
         if is_alone {
             tokio::select! {
                 () = shutdown.begun() => {}
-                _ = timeout(ALONE_FOR, self.drained()) => {}
+                _ = timeout(ALONE_FOR, self.none_running()) => {}
             }
         }
     }

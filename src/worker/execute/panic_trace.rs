@@ -56,17 +56,17 @@ pub(crate) fn is_in_attempt() -> bool {
 }
 
 /// Runs `attempt` and keeps the trace of its panic.
-pub(in crate::worker) fn tracing<F: Future>(attempt: F) -> impl Future<Output = F::Output> {
+pub(in crate::worker) fn in_attempt<F: Future>(attempt: F) -> impl Future<Output = F::Output> {
     IN_ATTEMPT.scope((), attempt)
 }
 
 /// The same for code that runs on this thread.
-pub(in crate::worker) fn tracing_here<T>(attempt: impl FnOnce() -> T) -> T {
+pub(in crate::worker) fn in_attempt_sync<T>(attempt: impl FnOnce() -> T) -> T {
     IN_ATTEMPT.sync_scope((), attempt)
 }
 
 /// Keeps the trace of a panic that was caught elsewhere and goes on on this thread.
-pub(in crate::worker) fn put(caught: Option<String>) {
+pub(in crate::worker) fn set(caught: Option<String>) {
     TRACE.with(|trace| {
         if let Ok(mut trace) = trace.try_borrow_mut() {
             *trace = caught;
@@ -96,7 +96,7 @@ pub(in crate::worker) fn take() -> Option<String> {
 fn keep_trace(info: &PanicHookInfo<'_>) {
     let place = info.location().map_or_else(|| "unknown place".to_owned(), ToString::to_string);
     let text = storable(&format!("panicked at {place}\n{}", Backtrace::force_capture()), MAX_TRACE_BYTES);
-    put(Some(text));
+    set(Some(text));
 }
 
 #[cfg(test)]

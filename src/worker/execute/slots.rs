@@ -20,7 +20,7 @@ use crate::worker::config::QueueConfig;
 pub(in crate::worker) struct Slots<J> {
     queues: Vec<Mutex<QueueSlots<J>>>,
     refill_wanted: Notify,
-    drained: Notify,
+    none_running: Notify,
 }
 
 struct QueueSlots<J> {
@@ -28,7 +28,7 @@ struct QueueSlots<J> {
     running: usize,
     buffered: BinaryHeap<Reverse<Buffered<J>>>,
     /// Slots freed since the worker started.
-    ended: u64,
+    freed: u64,
     /// The fetcher wants to be woken once no more than this many are buffered.
     refill_at: Option<usize>,
 }
@@ -46,7 +46,7 @@ pub(in crate::worker) struct Occupancy {
     pub free: usize,
     pub buffered: usize,
     /// Slots freed since the worker started.
-    pub ended: u64,
+    pub freed: u64,
     /// Since when the oldest buffered job waits.
     pub waiting_since: Option<Instant>,
 }
@@ -58,11 +58,15 @@ impl<J> Slots<J> {
                 slots: queue.concurrency,
                 running: 0,
                 buffered: BinaryHeap::new(),
-                ended: 0,
+                freed: 0,
                 refill_at: None,
             })
         };
-        Self { queues: queues.iter().map(queue_slots).collect(), refill_wanted: Notify::new(), drained: Notify::new() }
+        Self {
+            queues: queues.iter().map(queue_slots).collect(),
+            refill_wanted: Notify::new(),
+            none_running: Notify::new(),
+        }
     }
 
     /// The number of queues.
@@ -75,13 +79,13 @@ impl<J> Slots<J> {
         Occupancy {
             free: queue_slots.slots - queue_slots.running,
             buffered: queue_slots.buffered.len(),
-            ended: queue_slots.ended,
+            freed: queue_slots.freed,
             waiting_since: queue_slots.buffered.iter().map(|Reverse(buffered)| buffered.since).min(),
         }
     }
 
     /// Takes a slot for a job and returns it to be started. Without a free slot, buffers it.
-    pub fn put(&self, queue: usize, order: StartOrder, job: J) -> Option<J> {
+    pub fn take_slot_or_buffer(&self, queue: usize, order: StartOrder, job: J) -> Option<J> {
         let mut queue_slots = self.of(queue);
         if queue_slots.running < queue_slots.slots {
             queue_slots.running += 1;
@@ -92,9 +96,9 @@ impl<J> Slots<J> {
     }
 
     /// Frees a slot. Returns the next buffered job, which takes it.
-    pub fn next(&self, queue: usize) -> Option<J> {
+    pub fn free_slot(&self, queue: usize) -> Option<J> {
         let mut queue_slots = self.of(queue);
-        queue_slots.ended += 1;
+        queue_slots.freed += 1;
         let next = queue_slots.buffered.pop().map(|Reverse(buffered)| buffered.job);
         if next.is_none() {
             queue_slots.running -= 1;
@@ -109,7 +113,7 @@ impl<J> Slots<J> {
             self.refill_wanted.notify_one();
         }
         if is_empty {
-            self.drained.notify_one();
+            self.none_running.notify_one();
         }
         next
     }
@@ -131,9 +135,9 @@ impl<J> Slots<J> {
     }
 
     /// Resolves when nothing runs.
-    pub async fn drained(&self) {
+    pub async fn none_running(&self) {
         while (0..self.queues.len()).any(|queue| self.of(queue).running > 0) {
-            self.drained.notified().await;
+            self.none_running.notified().await;
         }
     }
 
@@ -173,7 +177,7 @@ mod tests {
     }
 
     fn put(slots: &Slots<i64>, priority: i16, id: i64) -> Option<i64> {
-        slots.put(0, (priority, DateTime::UNIX_EPOCH, id), id)
+        slots.take_slot_or_buffer(0, (priority, DateTime::UNIX_EPOCH, id), id)
     }
 
     #[test]
@@ -185,10 +189,10 @@ mod tests {
         assert_eq!(put(&slots, 1, 4), None);
         let buffered = slots.occupancy(0);
         assert_eq!((buffered.free, buffered.buffered), (0, 3));
-        assert_eq!([slots.next(0), slots.next(0), slots.next(0)], [Some(4), Some(2), Some(3)]);
+        assert_eq!([slots.free_slot(0), slots.free_slot(0), slots.free_slot(0)], [Some(4), Some(2), Some(3)]);
         assert_eq!(slots.occupancy(0).free, 0);
-        assert_eq!(slots.next(0), None);
-        assert_eq!(slots.occupancy(0), Occupancy { free: 1, buffered: 0, ended: 4, waiting_since: None });
+        assert_eq!(slots.free_slot(0), None);
+        assert_eq!(slots.occupancy(0), Occupancy { free: 1, buffered: 0, freed: 4, waiting_since: None });
     }
 
     #[test]
@@ -197,6 +201,6 @@ mod tests {
         put(&slots, 2, 1);
         put(&slots, 2, 2);
         assert_eq!(slots.take_buffered(0), [2]);
-        assert_eq!(slots.next(0), None);
+        assert_eq!(slots.free_slot(0), None);
     }
 }

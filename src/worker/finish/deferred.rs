@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::worker::outcome::Ended;
+use crate::worker::outcome::EndedAttempt;
 
 /// The most deferred outcomes. With as many, no other outcomes are taken.
 pub(in crate::worker) const MAX_DEFERRED: usize = 1_000;
@@ -20,17 +20,17 @@ const LOCKED_FOR: Duration = Duration::from_millis(500);
 const REFUSED_FOR: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(10));
 
 #[derive(Default)]
-pub(in crate::worker) struct DeferredOutcomes(Vec<(Instant, Ended)>);
+pub(in crate::worker) struct DeferredOutcomes(Vec<(Instant, EndedAttempt)>);
 
 impl DeferredOutcomes {
     /// Their rows are locked.
-    pub fn locked(&mut self, ended: Vec<Ended>) {
+    pub fn locked(&mut self, ended: Vec<EndedAttempt>) {
         let next = Instant::now() + LOCKED_FOR;
         self.0.extend(ended.into_iter().map(|ended| (next, ended)));
     }
 
     /// The database refuses its row.
-    pub fn refused(&mut self, mut ended: Ended) {
+    pub fn refused(&mut self, mut ended: EndedAttempt) {
         let (first, longest) = REFUSED_FOR;
         let wait = first.saturating_mul(2_u32.saturating_pow(ended.refusals)).min(longest);
         ended.refusals += 1;
@@ -43,7 +43,7 @@ impl DeferredOutcomes {
     }
 
     /// Takes out those that are due.
-    pub fn take_due(&mut self) -> Vec<Ended> {
+    pub fn take_due(&mut self) -> Vec<EndedAttempt> {
         let now = Instant::now();
         self.0.extract_if(.., |(at, _)| *at <= now).map(|(_, ended)| ended).collect()
     }

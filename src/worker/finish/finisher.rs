@@ -32,8 +32,8 @@ use crate::worker::finish::record::{self, Recorded, statement_of};
 use crate::worker::finish::report::{report, report_stale};
 use crate::worker::handles::WorkerHandles;
 use crate::worker::in_flight::InFlightJob;
-use crate::worker::maintain::partitions::advice;
-use crate::worker::outcome::{Ended, Outcome};
+use crate::worker::maintain::partitions::missing_privilege_hint;
+use crate::worker::outcome::{EndedAttempt, Outcome};
 
 /// The most outcomes in one statement.
 const MAX_BATCH: usize = 1_000;
@@ -50,7 +50,7 @@ const MAX_REFUSED_IN_A_ROW: u32 = 16;
 
 pub(in crate::worker) struct Finisher {
     handles: Arc<WorkerHandles>,
-    waiting: mpsc::Receiver<Ended>,
+    waiting: mpsc::Receiver<EndedAttempt>,
     batch: AdaptiveBatch,
     session: SessionSlot,
     reconnect: Reconnect,
@@ -66,7 +66,7 @@ impl Finisher {
     /// back.
     pub fn new(
         handles: Arc<WorkerHandles>,
-        waiting: mpsc::Receiver<Ended>,
+        waiting: mpsc::Receiver<EndedAttempt>,
         closing: CancellationToken,
         cutoff: CancellationToken,
     ) -> Self {
@@ -113,15 +113,15 @@ impl Finisher {
         self.unrecorded + self.deferred.len() as u64
     }
 
-    async fn record(&mut self, ended: impl Iterator<Item = Ended>) {
-        let mut groups: HashMap<u8, Vec<Ended>> = HashMap::new();
-        let mut group = |ended: Ended| groups.entry(statement_of(&ended.outcome) as u8).or_default().push(ended);
+    async fn record(&mut self, ended: impl Iterator<Item = EndedAttempt>) {
+        let mut groups: HashMap<u8, Vec<EndedAttempt>> = HashMap::new();
+        let mut group = |ended: EndedAttempt| groups.entry(statement_of(&ended.outcome) as u8).or_default().push(ended);
         let mut in_doubt = Vec::new();
         for ended in ended {
             if ended.job.completes_in_transaction() { in_doubt.push(ended) } else { group(ended) }
         }
         if !in_doubt.is_empty() {
-            self.settle(in_doubt).await.into_iter().for_each(group);
+            self.fail_uncommitted(in_doubt).await.into_iter().for_each(group);
         }
         for (_, group) in groups {
             self.record_group(group).await;
@@ -130,7 +130,7 @@ impl Finisher {
 
     /// Of attempts that completed their job in a transaction of their own, fails those whose transaction was not
     /// committed.
-    async fn settle(&mut self, ended: Vec<Ended>) -> Vec<Ended> {
+    async fn fail_uncommitted(&mut self, ended: Vec<EndedAttempt>) -> Vec<EndedAttempt> {
         let fences: Vec<_> = ended.iter().map(|ended| ended.job.fence()).collect();
         let completed = loop {
             match self.on_session(async |session| finish::completed_in(session, &fences).await).await {
@@ -141,7 +141,7 @@ impl Finisher {
         };
         let (done, rest): (Vec<_>, Vec<_>) =
             ended.into_iter().partition(|ended| completed.contains(&ended.job.fence().key()));
-        for Ended { job, outcome, .. } in done {
+        for EndedAttempt { job, outcome, .. } in done {
             if !matches!(outcome, Outcome::Completed { .. }) {
                 tracing::warn!(job_id = job.id, kind = job.kind, "the handler failed after it had completed its job");
             }
@@ -149,8 +149,8 @@ impl Finisher {
             self.handles.in_flight.release(&job);
         }
         let policy = &self.handles.config.retry_policy;
-        let failed = |ended: Ended| match ended.outcome {
-            Outcome::Completed { .. } => Ended { outcome: uncommitted(&ended.job, policy), ..ended },
+        let failed = |ended: EndedAttempt| match ended.outcome {
+            Outcome::Completed { .. } => EndedAttempt { outcome: uncommitted(&ended.job, policy), ..ended },
             _ => ended,
         };
         rest.into_iter().map(failed).collect()
@@ -175,7 +175,7 @@ impl Finisher {
     }
 
     /// Splits outcomes by whether their job's row is locked. If that cannot be found out, all count as locked.
-    async fn split_locked(&mut self, ended: Vec<Ended>) -> (Vec<Ended>, Vec<Ended>) {
+    async fn split_locked(&mut self, ended: Vec<EndedAttempt>) -> (Vec<EndedAttempt>, Vec<EndedAttempt>) {
         let ids: Vec<JobId> = ended.iter().map(|ended| ended.job.id).collect();
         match self.on_session(async |session| finish::locked_jobs(session, &ids).await).await {
             Ok(locked) => ended.into_iter().partition(|ended| locked.contains(&ended.job.id)),
@@ -184,7 +184,7 @@ impl Finisher {
     }
 
     /// Records outcomes of one statement, in parts if the database refuses the whole.
-    async fn record_group(&mut self, group: Vec<Ended>) {
+    async fn record_group(&mut self, group: Vec<EndedAttempt>) {
         // A deferred outcome has been tried often enough.
         let mut tries_left = if group.iter().any(|ended| ended.refusals > 0) { 1 } else { TRIES_AS_A_WHOLE };
         let mut refused_in_a_row = 0;
@@ -228,14 +228,14 @@ impl Finisher {
     }
 
     /// Writes until the outcomes are written, or refused: because of a row, or `tries_left` times.
-    async fn record_with_retries(&mut self, part: &[Ended], tries_left: &mut u32) -> Result<(), Error> {
+    async fn record_with_retries(&mut self, part: &[EndedAttempt], tries_left: &mut u32) -> Result<(), Error> {
         let (mut repeated, mut made_partitions) = (false, false);
         loop {
             let error = match self.write(part).await {
                 Ok(recorded) => {
                     self.reconnect.reset();
                     self.batch.grow();
-                    self.conclude(part, &recorded, repeated).await;
+                    self.report_and_release(part, &recorded, repeated).await;
                     return Ok(());
                 }
                 Err(error) => error,
@@ -283,7 +283,7 @@ impl Finisher {
 
     /// Last resort for an outcome that the database refuses. If the database's encoding lacks a character, an error is
     /// written in ASCII, and an attempt with an output fails: no output is stored in part. Else the outcome is deferred.
-    async fn record_refused(&mut self, ended: Ended, error: Error) {
+    async fn record_refused(&mut self, ended: EndedAttempt, error: Error) {
         let mut refused = error;
         let mut ended = ended;
         if refused.is_about_a_value() && ended.outcome.has_text() {
@@ -309,7 +309,7 @@ impl Finisher {
         self.deferred.refused(ended);
     }
 
-    async fn write(&mut self, part: &[Ended]) -> Result<Recorded, Error> {
+    async fn write(&mut self, part: &[EndedAttempt]) -> Result<Recorded, Error> {
         let handles = Arc::clone(&self.handles);
         self.on_session(async |session| record::write(&handles, session, part).await).await
     }
@@ -327,16 +327,16 @@ impl Finisher {
         for seconds in [retention.completed_seconds(), retention.cancelled_seconds(), retention.discarded_seconds()] {
             let made = within(WRITE_TIMEOUT, history::make_partition_for(&self.handles.database, seconds)).await;
             if let Err(error) = made {
-                let advice = advice(&error, self.handles.database.schema());
+                let advice = missing_privilege_hint(&error, self.handles.database.schema());
                 tracing::warn!(%error, advice, "history partition not made");
             }
         }
     }
 
     /// Reports each outcome and releases its job from memory.
-    async fn conclude(&mut self, part: &[Ended], recorded: &Recorded, repeated: bool) {
+    async fn report_and_release(&mut self, part: &[EndedAttempt], recorded: &Recorded, repeated: bool) {
         let mut stale = Vec::new();
-        for Ended { job, outcome, .. } in part {
+        for EndedAttempt { job, outcome, .. } in part {
             match recorded.get(&job.fence().key()) {
                 Some(next_run_at) => report(&self.handles, job, outcome, *next_run_at),
                 None if repeated => report(&self.handles, job, outcome, None),

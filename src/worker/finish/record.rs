@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::store::finish::{self, AttemptKey, CompletedWithOutput, Finished, Retried};
 use crate::store::session::Session;
 use crate::worker::handles::WorkerHandles;
-use crate::worker::outcome::{Ended, Outcome};
+use crate::worker::outcome::{EndedAttempt, Outcome};
 
 /// The most bytes of outputs in one statement.
 const MAX_OUTPUT_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
@@ -33,7 +33,7 @@ pub(in crate::worker) type Recorded = HashMap<AttemptKey, Option<DateTime<Utc>>>
 pub(in crate::worker) async fn write(
     handles: &WorkerHandles,
     session: &Session,
-    part: &[Ended],
+    part: &[EndedAttempt],
 ) -> Result<Recorded, Error> {
     let retention = &handles.config.retention;
     let Some(first) = part.first() else { return Ok(Recorded::new()) };
@@ -104,7 +104,7 @@ pub(in crate::worker) async fn write(
 }
 
 /// Splits outcomes of one statement, so that none of the parts has more than 4 MiB of outputs.
-pub(in crate::worker) fn in_parts(group: Vec<Ended>) -> Vec<Vec<Ended>> {
+pub(in crate::worker) fn in_parts(group: Vec<EndedAttempt>) -> Vec<Vec<EndedAttempt>> {
     let mut parts = Vec::new();
     let (mut part, mut bytes) = (Vec::new(), 0);
     for ended in group {

@@ -28,18 +28,18 @@ pub(in crate::worker) const MAX_BATCH: usize = 1_000;
 /// The longest wait for a batch to fill.
 pub(in crate::worker) const MAX_BATCH_WAIT: Duration = Duration::from_mins(1);
 
-type Outcome = Result<Option<CheckedJson>, JobError>;
-type Running = Pin<Box<dyn Future<Output = Vec<Outcome>> + Send>>;
+type HandlerResult = Result<Option<CheckedJson>, JobError>;
+type Running = Pin<Box<dyn Future<Output = Vec<HandlerResult>> + Send>>;
 type Start<J> = dyn Fn(Vec<J>) -> Running + Send + Sync;
 
 /// How the handler ended for one of its jobs.
-enum Ended {
-    Returned(Outcome),
+enum BatchEnding {
+    Returned(HandlerResult),
     Panicked { text: String, trace: Option<String> },
 }
 
 /// A job, and where its attempt waits.
-type Waiting<J> = (J, oneshot::Sender<Ended>);
+type Waiting<J> = (J, oneshot::Sender<BatchEnding>);
 
 /// The batches of one kind.
 pub(super) struct Batches<J> {
@@ -68,14 +68,14 @@ impl<J: Send + 'static> Batches<J> {
     }
 
     /// Adds a job to the open batch. Resolves with its outcome.
-    pub fn join(self: &Arc<Self>, job: J) -> impl Future<Output = Outcome> + Send + use<J> {
+    pub fn join(self: &Arc<Self>, job: J) -> impl Future<Output = HandlerResult> + Send + use<J> {
         let (sender, ended) = oneshot::channel();
         self.add((job, sender));
         async move {
             match ended.await {
-                Ok(Ended::Returned(outcome)) => outcome,
-                Ok(Ended::Panicked { text, trace }) => {
-                    panic_trace::put(trace);
+                Ok(BatchEnding::Returned(outcome)) => outcome,
+                Ok(BatchEnding::Panicked { text, trace }) => {
+                    panic_trace::set(trace);
                     resume_unwind(Box::new(text))
                 }
                 Err(_) => Err(JobError::retry("its batch ended without an outcome")),
@@ -116,27 +116,27 @@ impl<J: Send + 'static> Batches<J> {
         // Around all of the handler: its start, its polls and its drop may panic.
         let handler = AssertUnwindSafe(async { finished((self.start)(jobs)).await }).catch_unwind();
         let ended = tokio::select! {
-            ended = panic_trace::tracing(handler).instrument(span) => ended,
+            ended = panic_trace::in_attempt(handler).instrument(span) => ended,
             _ = join_all(attempts.iter_mut().map(oneshot::Sender::closed)) => return,
         };
         let trace = panic_trace::take();
         match ended {
             Ok(outcomes) if outcomes.len() == attempts.len() => {
                 for (attempt, outcome) in attempts.into_iter().zip(outcomes) {
-                    let _ = attempt.send(Ended::Returned(outcome));
+                    let _ = attempt.send(BatchEnding::Returned(outcome));
                 }
             }
             Ok(outcomes) => {
                 let text =
                     format!("the handler returned {} outcomes for a batch of {} jobs", outcomes.len(), attempts.len());
                 for attempt in attempts {
-                    let _ = attempt.send(Ended::Returned(Err(JobError::retry(text.clone()))));
+                    let _ = attempt.send(BatchEnding::Returned(Err(JobError::retry(text.clone()))));
                 }
             }
             Err(panic) => {
                 let text = panic_trace::payload_text(panic);
                 for attempt in attempts {
-                    let _ = attempt.send(Ended::Panicked { text: text.clone(), trace: trace.clone() });
+                    let _ = attempt.send(BatchEnding::Panicked { text: text.clone(), trace: trace.clone() });
                 }
             }
         }

@@ -45,7 +45,7 @@ impl BlockingThreads {
         let body = move || {
             // For `Handle::current().block_on(…)` in the handler.
             let _runtime = runtime.enter();
-            let ended = panic_trace::tracing_here(|| catch_unwind(AssertUnwindSafe(work)));
+            let ended = panic_trace::in_attempt_sync(|| catch_unwind(AssertUnwindSafe(work)));
             // Before the result, so that the next attempt finds the thread free.
             drop(permit);
             let _ = sender.send(ended.map_err(|panic| (panic, panic_trace::take())));
@@ -57,7 +57,7 @@ impl BlockingThreads {
         match result.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err((panic, trace))) => {
-                panic_trace::put(trace);
+                panic_trace::set(trace);
                 resume_unwind(panic)
             }
             Err(_) => Err(JobError::retry("the thread of the handler ended without a result")),

@@ -64,7 +64,7 @@ pub(in crate::worker) struct Lease {
     /// The latest ping that the database has accepted.
     sent: watch::Sender<u64>,
     /// The server sends no notifications because its notification queue is nearly full.
-    is_muted: AtomicBool,
+    notifications_suspended: AtomicBool,
     /// The connection of heartbeats and of the probes of peers.
     session: AsyncMutex<SessionSlot>,
 }
@@ -80,7 +80,7 @@ impl Lease {
             heartbeat_requested: Notify::new(),
             pings: AtomicU64::new(0),
             sent: watch::Sender::new(0),
-            is_muted: AtomicBool::new(false),
+            notifications_suspended: AtomicBool::new(false),
             session: AsyncMutex::default(),
         }
     }
@@ -117,16 +117,16 @@ impl Lease {
 
     /// Whether the server sends no notifications because its notification queue is nearly full. An enqueue then wakes
     /// no worker.
-    pub fn is_muted(&self) -> bool {
-        self.is_muted.load(Ordering::Acquire)
+    pub fn notifications_suspended(&self) -> bool {
+        self.notifications_suspended.load(Ordering::Acquire)
     }
 
     /// Records an accepted heartbeat. `is_pinged`: it sent a notification.
-    fn pinged(&self, ping: u64, is_pinged: bool) {
+    fn on_heartbeat(&self, ping: u64, is_pinged: bool) {
         if is_pinged {
             self.sent.send_replace(ping);
         }
-        let was_mute = self.is_muted.swap(!is_pinged, Ordering::AcqRel);
+        let was_mute = self.notifications_suspended.swap(!is_pinged, Ordering::AcqRel);
         if was_mute && is_pinged {
             tracing::info!("the server sends notifications again");
         } else if !was_mute && !is_pinged {
@@ -176,7 +176,7 @@ pub(in crate::worker) async fn register(handles: &WorkerHandles) -> Result<(), E
 }
 
 /// Renews the lease until `stop`.
-pub(in crate::worker) async fn keep(handles: Arc<WorkerHandles>, stop: CancellationToken) {
+pub(in crate::worker) async fn renew_until(handles: Arc<WorkerHandles>, stop: CancellationToken) {
     let lease = &handles.lease;
     let mut reconnect = Reconnect::default();
     let mut wait = Duration::ZERO;
@@ -191,7 +191,7 @@ pub(in crate::worker) async fn keep(handles: Arc<WorkerHandles>, stop: Cancellat
                 reconnect.reset();
                 handles.config.heartbeat_interval()
             }
-            Ok(false) => match start_anew(&handles).await {
+            Ok(false) => match register_again(&handles).await {
                 Ok(()) => Duration::ZERO,
                 Err(error) => {
                     tracing::warn!(%error, "peers declared this worker dead, and it could not register again; trying again");
@@ -230,7 +230,7 @@ async fn send_heartbeat(handles: &WorkerHandles) -> Result<bool, Error> {
     let answer = on_session(handles, async |session| store::heartbeat(session, worker, holds_lock, ping).await).await?;
     let Some(answer) = answer else { return Ok(false) };
     lease.renewed(sent_at);
-    lease.pinged(ping, answer.is_pinged);
+    lease.on_heartbeat(ping, answer.is_pinged);
     if handles.servers.is_new(answer.server_started_at) {
         // Some servers do not report a timeline.
         let timeline = on_session(handles, async |session| store::timeline(session).await).await.ok();
@@ -244,7 +244,7 @@ async fn send_heartbeat(handles: &WorkerHandles) -> Result<bool, Error> {
 }
 
 /// Stops the jobs of a worker that was declared dead: they belong to peers. Then registers under a new id.
-async fn start_anew(handles: &WorkerHandles) -> Result<(), Error> {
+async fn register_again(handles: &WorkerHandles) -> Result<(), Error> {
     handles.lease.holds_lock.store(false, Ordering::Release);
     // Set the new identity before stopping the jobs of all former ones: a claim answered in between then detects that
     // it was made under a former id.

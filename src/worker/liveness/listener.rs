@@ -55,7 +55,7 @@ pub(in crate::worker) struct Listener {
 }
 
 /// Why the connection was closed.
-enum Left {
+enum CloseReason {
     Stopped,
     /// The worker has a new id and thus a new liveness lock.
     NewIdentity,
@@ -77,20 +77,20 @@ impl Listener {
         let mut lost = false;
         let mut silent_tries = 0;
         loop {
-            let left = match self.attend(&mut first, &mut was_proven, &mut lost, &mut reconnect).await {
-                Ok(left) => left,
-                Err(error) => Left::Lost(error.to_string()),
+            let closed = match self.use_connection(&mut first, &mut was_proven, &mut lost, &mut reconnect).await {
+                Ok(reason) => reason,
+                Err(error) => CloseReason::Lost(error.to_string()),
             };
-            if matches!(left, Left::Stopped) {
+            if matches!(closed, CloseReason::Stopped) {
                 // Keeps `holds_lock`: if the lease is not deleted, the free lock shows peers that this worker is gone.
                 return;
             }
             self.handles.lease.set_holds_lock(false);
             self.handles.idle_locks.set_listening(false);
-            let reason = match left {
-                Left::Stopped | Left::NewIdentity => continue,
-                Left::Lost(reason) => reason,
-                Left::NoNotifications => {
+            let reason = match closed {
+                CloseReason::Stopped | CloseReason::NewIdentity => continue,
+                CloseReason::Lost(reason) => reason,
+                CloseReason::NoNotifications => {
                     self.handles.set_direct(false);
                     silent_tries += 1;
                     NO_NOTIFICATIONS.to_owned()
@@ -115,16 +115,16 @@ impl Listener {
     }
 
     /// Uses one connection until it ends.
-    async fn attend(
+    async fn use_connection(
         &self,
         first: &mut Option<oneshot::Sender<bool>>,
         was_proven: &mut bool,
         lost: &mut bool,
         reconnect: &mut Reconnect,
-    ) -> Result<Left, Error> {
+    ) -> Result<CloseReason, Error> {
         let mut identity = self.handles.lease.identity();
         let me = *identity.borrow_and_update();
-        let (client, connection) = self.handles.database.connect_listen("listen").await?;
+        let (client, connection) = self.handles.database.connect_direct("listen").await?;
         let received = Arc::new(AtomicU64::new(0));
         let (arrival, mut arrivals) = watch::channel(());
         let mut driver = pin!(self.drive(connection, me, Arc::clone(&received), arrival));
@@ -132,7 +132,11 @@ impl Listener {
         let prepare = async {
             store::listen_ping(&client, me.worker_id).await?;
             if !self.receives_ping(&received, &mut arrivals).await {
-                return if self.handles.lease.is_muted() { Err(Error::connect(MUTE)) } else { Ok(false) };
+                return if self.handles.lease.notifications_suspended() {
+                    Err(Error::connect(MUTE))
+                } else {
+                    Ok(false)
+                };
             }
             store::limit_listener(&client).await?;
             self.take_liveness_lock(&client, me).await?;
@@ -142,9 +146,9 @@ impl Listener {
             Ok::<_, Error>(true)
         };
         tokio::select! {
-            reason = &mut driver => return Ok(Left::Lost(reason)),
-            () = self.stop.cancelled() => return Ok(Left::Stopped),
-            prepared = prepare => if !prepared? { return Ok(Left::NoNotifications) },
+            reason = &mut driver => return Ok(CloseReason::Lost(reason)),
+            () = self.stop.cancelled() => return Ok(CloseReason::Stopped),
+            prepared = prepare => if !prepared? { return Ok(CloseReason::NoNotifications) },
         }
 
         self.handles.set_direct(true);
@@ -163,10 +167,10 @@ impl Listener {
         self.handles.events.send(|| Event::ListenerRestored);
 
         tokio::select! {
-            reason = &mut driver => Ok(Left::Lost(reason)),
-            () = self.stop.cancelled() => Ok(Left::Stopped),
-            changed = identity.changed() => Ok(if changed.is_ok() { Left::NewIdentity } else { Left::Stopped }),
-            reason = self.watch_pings(&received, &mut arrivals) => Ok(Left::Lost(reason)),
+            reason = &mut driver => Ok(CloseReason::Lost(reason)),
+            () = self.stop.cancelled() => Ok(CloseReason::Stopped),
+            changed = identity.changed() => Ok(if changed.is_ok() { CloseReason::NewIdentity } else { CloseReason::Stopped }),
+            reason = self.watch_pings(&received, &mut arrivals) => Ok(CloseReason::Lost(reason)),
             error = self.serve_idle_locks(&client) => Err(error),
         }
     }
@@ -174,19 +178,19 @@ impl Listener {
     /// Returns when a ping does not arrive in time.
     async fn watch_pings(&self, received: &AtomicU64, arrivals: &mut watch::Receiver<()>) -> String {
         let mut sent = self.handles.lease.pings_sent();
-        let mut lost_at: Option<Instant> = None;
+        let mut deadline: Option<Instant> = None;
         loop {
             // A ping that was sent but not received starts the timer. Its arrival stops the timer.
             let latest = *sent.borrow_and_update();
             if received.load(Ordering::Acquire) >= latest {
-                lost_at = None;
-            } else if lost_at.is_none() {
-                lost_at = Some(Instant::now() + PING_TIMEOUT);
+                deadline = None;
+            } else if deadline.is_none() {
+                deadline = Some(Instant::now() + PING_TIMEOUT);
             }
             tokio::select! {
                 _ = sent.changed() => {}
                 _ = arrivals.changed() => {}
-                () = at(lost_at) => return "its own heartbeat does not arrive".to_owned(),
+                () = at(deadline) => return "its own heartbeat does not arrive".to_owned(),
             }
         }
     }

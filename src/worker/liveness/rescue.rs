@@ -58,12 +58,12 @@ struct Watched {
 pub(in crate::worker) struct Rescuer {
     handles: Arc<WorkerHandles>,
     watched: HashMap<Uuid, Watched>,
-    looked_at: Instant,
+    probed_at: Instant,
     /// When a probe failed last.
     failed_at: Option<Instant>,
-    stranded_at: Instant,
+    next_stranded_scan: Instant,
     /// By when the last claims of a dead worker commit, if ever.
-    late_stranded_at: Option<Instant>,
+    late_stranded_scan: Option<Instant>,
 }
 
 impl Rescuer {
@@ -72,10 +72,10 @@ impl Rescuer {
         Self {
             handles,
             watched: HashMap::new(),
-            looked_at: now,
+            probed_at: now,
             failed_at: None,
-            stranded_at: now,
-            late_stranded_at: None,
+            next_stranded_scan: now,
+            late_stranded_scan: None,
         }
     }
 
@@ -83,7 +83,7 @@ impl Rescuer {
     pub async fn run(mut self) {
         loop {
             tokio::time::sleep(CHECK_INTERVAL).await;
-            if let Err(error) = self.round().await {
+            if let Err(error) = self.probe_peers().await {
                 self.watched.clear();
                 self.failed_at = Some(Instant::now());
                 tracing::warn!(%error, "peers could not be probed; trying again");
@@ -91,18 +91,18 @@ impl Rescuer {
         }
     }
 
-    async fn round(&mut self) -> Result<(), Error> {
+    async fn probe_peers(&mut self) -> Result<(), Error> {
         let me = self.handles.lease.worker_id();
         let peers = on_session(&self.handles, async |session| store::probe_peers(session, me).await).await?;
         let now = Instant::now();
-        let gap = now - self.looked_at;
-        self.looked_at = now;
+        let gap = now - self.probed_at;
+        self.probed_at = now;
         self.watched.retain(|id, _| peers.iter().any(|peer| peer.id == *id));
         for peer in peers {
             if self.is_dead(&peer, now, gap) {
                 // Set before the rescue, which may take effect although its answer is lost. Then the peer's jobs far
                 // behind the front are stranded now, and those of its last claims later.
-                (self.stranded_at, self.late_stranded_at) = (now, Some(now + STRANDED_AFTER));
+                (self.next_stranded_scan, self.late_stranded_scan) = (now, Some(now + STRANDED_AFTER));
                 match self.rescue(&peer).await {
                     Ok(()) => drop(self.watched.remove(&peer.id)),
                     // The other peers have their turn.
@@ -113,11 +113,11 @@ impl Rescuer {
                 }
             }
         }
-        if self.stranded_at <= now || self.late_stranded_at.is_some_and(|at| at <= now) {
+        if self.next_stranded_scan <= now || self.late_stranded_scan.is_some_and(|at| at <= now) {
             let (stranded, locked) = within(RESCUE_TIMEOUT, store::rescue_stranded(&self.handles.database)).await?;
             self.report(&stranded);
-            self.stranded_at = now + if locked > 0 { LOCKED_AGAIN } else { STRANDED_EVERY };
-            self.late_stranded_at = self.late_stranded_at.filter(|at| *at > now);
+            self.next_stranded_scan = now + if locked > 0 { LOCKED_AGAIN } else { STRANDED_EVERY };
+            self.late_stranded_scan = self.late_stranded_scan.filter(|at| *at > now);
         }
         Ok(())
     }

@@ -13,14 +13,14 @@ use crate::store::history;
 use crate::worker::handles::WorkerHandles;
 
 /// How often to check the partitions.
-const ROUND: Duration = Duration::from_hours(1);
+const CHECK_INTERVAL: Duration = Duration::from_hours(1);
 /// The first check is at a random time within this, so that a fleet does not check at once.
-const FIRST_ROUND_WITHIN: Duration = Duration::from_mins(1);
+const FIRST_CHECK_WITHIN: Duration = Duration::from_mins(1);
 const TIMEOUT: Duration = Duration::from_mins(5);
 
 /// The advice for a worker whose role lacks rights.
-pub(in crate::worker) fn advice(error: &Error, schema: &Schema) -> Option<String> {
-    error.is_forbidden().then(|| {
+pub(in crate::worker) fn missing_privilege_hint(error: &Error, schema: &Schema) -> Option<String> {
+    error.lacks_privilege().then(|| {
         format!(
             "its role lacks the rights: run `worker roles | psql` as the owner of the schema and make the role a member \
              of {schema}_worker, or let the owner run a worker"
@@ -33,7 +33,7 @@ pub(in crate::worker) async fn make_partitions(handles: &WorkerHandles) -> Resul
     for day in history::partitions_to_make(&handles.database, handles.config.retention.days_ahead()).await? {
         if let Err(error) = history::make_partition(&handles.database, day).await {
             let partition = format!("job_history_{}", day.format("%Y%m%d"));
-            let advice = advice(&error, handles.database.schema());
+            let advice = missing_privilege_hint(&error, handles.database.schema());
             tracing::error!(partition, %error, advice, "history partition not made: jobs that expire on its day cannot finish");
             return Err(error);
         }
@@ -44,34 +44,34 @@ pub(in crate::worker) async fn make_partitions(handles: &WorkerHandles) -> Resul
 /// The same at the start of a worker. Without the rights it works on while there are partitions.
 pub(in crate::worker) async fn make_first_partitions(handles: &WorkerHandles) -> Result<(), Error> {
     match make_partitions(handles).await {
-        Err(error) if error.is_forbidden() => Ok(()),
+        Err(error) if error.lacks_privilege() => Ok(()),
         made => made,
     }
 }
 
 /// Maintains the history, for ever.
 pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>) {
-    let mut wait = FIRST_ROUND_WITHIN.mul_f64(fastrand::f64());
+    let mut wait = FIRST_CHECK_WITHIN.mul_f64(fastrand::f64());
     loop {
         tokio::time::sleep(wait).await;
         if let Err(error) = within(TIMEOUT, keep_history(&handles)).await {
-            let advice = advice(&error, handles.database.schema());
+            let advice = missing_privilege_hint(&error, handles.database.schema());
             tracing::warn!(%error, advice, "history not maintained; trying again in an hour");
         }
-        wait = ROUND;
+        wait = CHECK_INTERVAL;
     }
 }
 
 async fn keep_history(handles: &WorkerHandles) -> Result<(), Error> {
     make_partitions(handles).await?;
-    let (client, connection) = handles.database.connect_listen("partitions").await?;
+    let (client, connection) = handles.database.connect_direct("partitions").await?;
     tokio::spawn(connection);
     if handles.is_direct() {
         history::limit_maintenance(&client).await?;
     }
     let client = handles.database.schema().on(&client);
     // Through a pooler the lock would outlast its use. Without the lock two workers may meet, and one tries again.
-    if handles.lease.holds_lock() && !history::try_upkeep_lock(&client, "history").await? {
+    if handles.lease.holds_lock() && !history::try_maintenance_lock(&client, "history").await? {
         return Ok(());
     }
     for partition in history::expired_partitions(&client).await? {

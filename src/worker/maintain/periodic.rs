@@ -28,7 +28,7 @@ use crate::worker::maintain::schedule::Schedule;
 /// The longest sleep. Then ticks are read again, in case they were moved.
 const LONGEST_SLEEP: Duration = Duration::from_secs(30);
 /// How soon to check again which worker's schedule is in force.
-const LOOK_AGAIN: Duration = Duration::from_secs(1);
+const RECHECK_INTERVAL: Duration = Duration::from_secs(1);
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A periodic kind.
@@ -115,7 +115,7 @@ async fn keep(handles: &WorkerHandles, periodic: &Periodic, tick: Option<&Tick>)
     let mine = periodic.schedule.describe();
     if tick.in_force.as_ref().is_some_and(|in_force| *in_force != mine) {
         // Another worker's schedule is in force: this program is older, or the newer one is being stopped.
-        return Ok(LOOK_AGAIN);
+        return Ok(RECHECK_INTERVAL);
     }
     if tick.schedule != mine || !periodic.allows(tick) {
         tracing::warn!(

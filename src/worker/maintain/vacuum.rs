@@ -38,7 +38,7 @@ pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>) {
 }
 
 async fn vacuum(handles: &WorkerHandles) -> Result<(), Error> {
-    let (client, connection) = handles.database.connect_listen("vacuum").await?;
+    let (client, connection) = handles.database.connect_direct("vacuum").await?;
     tokio::spawn(connection);
     if handles.is_direct() {
         history::limit_maintenance(&client).await?;

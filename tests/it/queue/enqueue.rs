@@ -34,7 +34,7 @@ impl Job for Opinionated {
 async fn a_job_in_a_transaction_is_invisible_and_wakes_no_worker_until_commit() {
     let db = TestDatabase::new().await;
     let looking = db.connect().await;
-    let mut ear = NotificationProbe::new(&db).await;
+    let mut probe = NotificationProbe::new(&db).await;
     let mut worker =
         TestWorker::start(&db.database, |w| w.queue("default", 1).poll_interval(NEVER), |_, _| async { Ok(()) });
     workers_listen(&looking, 1).await;
@@ -46,11 +46,11 @@ async fn a_job_in_a_transaction_is_invisible_and_wakes_no_worker_until_commit() 
     enqueue_copy(&tx, [NewJob::of(&task("pending as well"))]).await.unwrap();
     assert!(admin::find(&looking, id).await.unwrap().is_none());
     assert!(admin::find(&looking, other[0]).await.unwrap().is_none());
-    assert_eq!(ear.all().await, Vec::<String>::new());
+    assert_eq!(probe.all().await, Vec::<String>::new());
     assert!(worker.starts.try_recv().is_err());
 
     tx.commit().await.unwrap();
-    assert_eq!(ear.all().await, ["wake default"], "three calls in one transaction wake once");
+    assert_eq!(probe.all().await, ["wake default"], "three calls in one transaction wake once");
     let names = [worker.next_start().await.name, worker.next_start().await.name, worker.next_start().await.name];
     assert_eq!(names, ["pending", "pending too", "pending as well"]);
     worker.stop().await;
@@ -61,7 +61,7 @@ async fn a_job_in_a_transaction_is_invisible_and_wakes_no_worker_until_commit() 
 async fn a_rolled_back_job_vanishes_and_wakes_no_worker() {
     let db = TestDatabase::new().await;
     let looking = db.connect().await;
-    let mut ear = NotificationProbe::new(&db).await;
+    let mut probe = NotificationProbe::new(&db).await;
     let mut client = db.connect().await;
 
     let tx = client.transaction().await.unwrap();
@@ -71,7 +71,7 @@ async fn a_rolled_back_job_vanishes_and_wakes_no_worker() {
     enqueue_copy(&tx, [NewJob::of(&task("copy"))]).await.unwrap();
     tx.rollback().await.unwrap();
     assert_eq!(number(&looking, "SELECT count(*) FROM postrider.jobs").await, 0);
-    assert_eq!(ear.all().await, Vec::<String>::new());
+    assert_eq!(probe.all().await, Vec::<String>::new());
 
     // Also only as far as a savepoint.
     let mut tx = client.transaction().await.unwrap();
@@ -81,7 +81,7 @@ async fn a_rolled_back_job_vanishes_and_wakes_no_worker() {
     enqueue(&tx, &task("kept")).queue("kept").await.unwrap();
     tx.commit().await.unwrap();
     assert_eq!(number(&looking, "SELECT count(*) FROM postrider.jobs").await, 1);
-    assert_eq!(ear.all().await, ["wake kept"]);
+    assert_eq!(probe.all().await, ["wake kept"]);
 }
 
 /// All columns of all jobs, in the order of their ids. Times relative to the job's creation,

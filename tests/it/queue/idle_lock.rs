@@ -48,18 +48,18 @@ async fn while_all_slots_are_taken_no_job_is_announced_and_all_are_found() {
     let gate = Arc::new(Semaphore::new(0));
     let mut worker = gated(&db, 2, &gate);
     workers_listen(&client, 1).await;
-    let mut ear = NotificationProbe::beside_others(&db).await;
+    let mut probe = NotificationProbe::beside_others(&db).await;
     for name in ["a", "b"] {
         enqueue(&client, &task(name)).await.unwrap();
         worker.next_start().await;
     }
     somebody_is_idle(&client, false).await;
-    ear.all().await;
+    probe.all().await;
     for _ in 0..100 {
         enqueue(&client, &task("")).await.unwrap();
     }
     enqueue_many(&client, &(0..100).map(|_| NewJob::of(&task("")).unwrap()).collect::<Vec<_>>()).await.unwrap();
-    assert_eq!(ear.all().await, Vec::<String>::new(), "nobody could have started them");
+    assert_eq!(probe.all().await, Vec::<String>::new(), "nobody could have started them");
     gate.add_permits(1000);
     number_becomes(&client, "SELECT count(*) FROM postrider.job", 0).await;
     somebody_is_idle(&client, true).await;

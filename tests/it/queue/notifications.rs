@@ -17,27 +17,27 @@ const NEVER: Duration = Duration::from_hours(1);
 async fn a_job_due_soon_announces_only_its_time_and_one_due_late_announces_nothing() {
     let db = TestDatabase::new().await;
     let mut client = db.connect().await;
-    let mut ear = NotificationProbe::new(&db).await;
+    let mut probe = NotificationProbe::new(&db).await;
     let soon = Duration::from_mins(10);
     let id = enqueue(&client, &task("soon")).run_in(soon).await.unwrap();
     let job = crate::support::rows::job(&client, id).await;
     assert_eq!(job.state, State::Scheduled);
     // Rounded up: never before the job is due.
     let due_ms = (job.run_at.timestamp_micros() + 999) / 1000;
-    assert_eq!(ear.all().await, [format!("due {due_ms} default")]);
+    assert_eq!(probe.all().await, [format!("due {due_ms} default")]);
 
     enqueue(&client, &task("late")).run_in(Duration::from_hours(2)).await.unwrap();
     enqueue_many(&client, &[NewJob::of(&task("")).unwrap().run_in(Duration::from_hours(24)).unwrap()]).await.unwrap();
-    assert_eq!(ear.all().await, Vec::<String>::new());
+    assert_eq!(probe.all().await, Vec::<String>::new());
 
     // Long overdue is due.
     enqueue(&client, &task("overdue")).run_at(Utc::now() - TimeDelta::days(9)).await.unwrap();
-    assert_eq!(ear.all().await, ["wake default"]);
+    assert_eq!(probe.all().await, ["wake default"]);
 
     let tx = client.transaction().await.unwrap();
     enqueue_copy(&tx, [NewJob::of(&task("copied")).unwrap().run_in(soon)]).await.unwrap();
     tx.commit().await.unwrap();
-    let heard = ear.all().await;
+    let heard = probe.all().await;
     assert!(matches!(heard.as_slice(), [one] if one.starts_with("due ")), "{heard:?}");
 }
 
@@ -66,7 +66,7 @@ async fn a_due_job_wakes_a_waiting_worker_long_before_any_poll() {
 async fn a_batch_sends_one_notification_a_queue() {
     let db = TestDatabase::new().await;
     let mut client = db.connect().await;
-    let mut ear = NotificationProbe::new(&db).await;
+    let mut probe = NotificationProbe::new(&db).await;
     let batch = || -> Vec<NewJob> {
         (0..100)
             .map(|number| {
@@ -82,16 +82,16 @@ async fn a_batch_sends_one_notification_a_queue() {
         heard
     };
     enqueue_many(&client, &batch()).await.unwrap();
-    assert_eq!(sorted(ear.all().await), ["wake a", "wake b"]);
+    assert_eq!(sorted(probe.all().await), ["wake a", "wake b"]);
     let tx = client.transaction().await.unwrap();
     enqueue_copy(&tx, batch().into_iter().map(Ok)).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(sorted(ear.all().await), ["wake a", "wake b"]);
+    assert_eq!(sorted(probe.all().await), ["wake a", "wake b"]);
     let keyed = |(number, job): (usize, NewJob)| job.unique_key(&number.to_string()).unwrap();
     enqueue_many(&client, &(0..50).map(|n| (n, NewJob::of(&task("")).unwrap())).map(keyed).collect::<Vec<_>>())
         .await
         .unwrap();
-    assert_eq!(ear.all().await, ["wake default"], "keys or not");
+    assert_eq!(probe.all().await, ["wake default"], "keys or not");
 }
 
 // CONFORMANCE 6

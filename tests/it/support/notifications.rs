@@ -20,12 +20,12 @@ pub struct NotificationProbe {
 impl NotificationProbe {
     /// Listens from now on and holds the idle locks of all queues, so that every enqueue sends a notification.
     pub async fn new(db: &TestDatabase) -> Self {
-        let ear = Self::beside_others(db).await;
+        let probe = Self::beside_others(db).await;
         let every_key = "SELECT pg_try_advisory_lock(hashtext('postrider'), key) FROM generate_series(0, 127) AS key";
-        for row in ear.client.query(every_key, &[]).await.expect("the idle locks") {
+        for row in probe.client.query(every_key, &[]).await.expect("the idle locks") {
             assert!(row.get::<_, bool>(0), "nobody else holds an idle lock yet");
         }
-        ear
+        probe
     }
 
     /// Listens from now on, and receives what is sent only while another session holds the idle lock.

@@ -56,14 +56,14 @@ async fn every_field_is_taken() {
 #[tokio::test]
 async fn a_posted_job_notifies_the_listeners() {
     let (database, web) = start().await;
-    let mut ear = NotificationProbe::new(&database).await;
+    let mut probe = NotificationProbe::new(&database).await;
     for key in [None, Some("k")] {
         let mut request = web.request(Method::POST, "/jobs").json(&json!({"kind": "k", "queue": "q"}));
         if let Some(key) = key {
             request = request.header("Idempotency-Key", key);
         }
         Answer::of(request).await.json(201);
-        assert_eq!(ear.all().await, ["wake q"], "with key {key:?}");
+        assert_eq!(probe.all().await, ["wake q"], "with key {key:?}");
     }
 }
 

@@ -88,7 +88,7 @@ async fn events_report_each_job_in_order() {
 
     let id = enqueue(&client, &task("hangs")).await.unwrap();
     assert_eq!(of_job(events, id).await, ("started", 1));
-    worker.shutdown.hurry();
+    worker.shutdown.cut_off();
     assert_eq!(of_job(events, id).await, ("released", 0));
     worker.stop().await;
     while let Some(event) = within("the end", PATIENCE, events.next()).await {

@@ -118,12 +118,12 @@ async fn a_shutdown_claims_nothing_more_lets_running_jobs_end_and_records_them()
 // CONFORMANCE 36
 #[tokio::test(flavor = "multi_thread")]
 async fn jobs_cut_off_by_the_timeout_or_a_second_signal_are_released_at_once_and_not_counted() {
-    for hurry in [false, true] {
+    for at_once in [false, true] {
         let db = TestDatabase::new().await;
         let client = db.connect().await;
         let told = Arc::new(AtomicBool::new(false));
         let flag = Arc::clone(&told);
-        let timeout = if hurry { NEVER } else { Duration::from_millis(200) };
+        let timeout = if at_once { NEVER } else { Duration::from_millis(200) };
         let mut worker = TestWorker::start(
             &db.database,
             |w| w.queue("default", 5).shutdown_timeout(timeout),
@@ -147,8 +147,8 @@ async fn jobs_cut_off_by_the_timeout_or_a_second_signal_are_released_at_once_and
         let mut heir = TestWorker::start(&db.another_pool(), |w| w.queue("default", 5).poll_interval(NEVER), ok);
         workers_listen(&client, 2).await;
         worker.shutdown.begin();
-        if hurry {
-            worker.shutdown.hurry();
+        if at_once {
+            worker.shutdown.cut_off();
         }
         assert_eq!(worker.stop().await, Summary { completed: 0, abandoned: 2 });
         assert!(told.load(Ordering::Acquire));
@@ -178,7 +178,7 @@ async fn a_job_that_starts_while_jobs_are_cut_off_is_released_and_not_cancelled(
         for _ in 0..=JOBS / 5 * round {
             worker.next_start().await;
         }
-        worker.shutdown.hurry();
+        worker.shutdown.cut_off();
         assert_eq!(worker.stop().await.completed, 0);
         let released = "SELECT count(*) FROM postrider.job WHERE NOT running AND attempt = 0";
         assert_eq!(number(&client, released).await, i64::try_from(JOBS).unwrap(), "round {round}");

@@ -9,12 +9,12 @@ use super::Database;
 use crate::error::Error;
 
 /// A connection from the pool, or a dedicated one if handlers hold the whole pool.
-pub(super) enum AtOnce {
+pub(super) enum ClientWithoutWait {
     Pooled(Object),
     Own(Client),
 }
 
-impl Deref for AtOnce {
+impl Deref for ClientWithoutWait {
     type Target = Client;
 
     fn deref(&self) -> &Client {
@@ -25,7 +25,7 @@ impl Deref for AtOnce {
     }
 }
 
-impl AtOnce {
+impl ClientWithoutWait {
     /// Closes the connection: it does not return to the pool.
     pub(super) fn close(self) {
         match self {
@@ -37,13 +37,13 @@ impl AtOnce {
 
 impl Database {
     /// Returns a connection for `purpose` without waiting for the pool.
-    pub(super) async fn client_at_once(&self, purpose: &str) -> Result<AtOnce, Error> {
-        if let Some(object) = self.connections.get_at_once().await? {
-            return Ok(AtOnce::Pooled(object));
+    pub(super) async fn client_without_wait(&self, purpose: &str) -> Result<ClientWithoutWait, Error> {
+        if let Some(object) = self.connections.try_get().await? {
+            return Ok(ClientWithoutWait::Pooled(object));
         }
         let (client, connection) = self.connect(purpose).await?;
         // Ends when the client is dropped.
         tokio::spawn(connection);
-        Ok(AtOnce::Own(client))
+        Ok(ClientWithoutWait::Own(client))
     }
 }

@@ -6,7 +6,7 @@ WITH returned AS (
     UPDATE postrider.job AS j
     SET running = false, attempt = j.attempt - 1
     WHERE j.running AND j.attempted_by = $1
-      AND (j.id, j.claim) NOT IN (SELECT held.id, held.claim FROM unnest($2::bigint[], $3::integer[]) AS held (id, claim))
+      AND (j.id, j.claim) NOT IN (SELECT f.id, f.claim FROM unnest($2::bigint[], $3::integer[]) AS f (id, claim))
     RETURNING j.id, j.queue
 )
 SELECT id, postrider.announce_return(queue, now()) FROM returned

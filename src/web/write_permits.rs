@@ -19,48 +19,48 @@ const WRITERS: usize = 6;
 /// The most of these that may wait for a row that another transaction holds.
 const WAITERS: usize = 3;
 /// How long a request waits for its permit.
-const TURN_WITHIN: Duration = Duration::from_secs(5);
+const PERMIT_WITHIN: Duration = Duration::from_secs(5);
 const LIMITS: Limits = Limits { statement: Duration::from_secs(10), lock: Duration::from_secs(2) };
 
-pub(super) struct Turns {
+pub(super) struct WritePermits {
     writers: Semaphore,
     waiters: Semaphore,
 }
 
-impl Default for Turns {
+impl Default for WritePermits {
     fn default() -> Self {
         Self { writers: Semaphore::new(WRITERS), waiters: Semaphore::new(WAITERS) }
     }
 }
 
 /// The permit of a writing request, until it is dropped.
-pub(super) struct Turn<'t> {
+pub(super) struct WritePermit<'t> {
     _writer: SemaphorePermit<'t>,
     _waiter: Option<SemaphorePermit<'t>>,
 }
 
-impl Turns {
+impl WritePermits {
     /// A permit for a request that only inserts, and waits for no row.
-    pub async fn to_insert(&self) -> Result<Turn<'_>, Problem> {
-        in_time(async { Ok(Turn { _writer: self.writers.acquire().await?, _waiter: None }) }).await
+    pub async fn to_insert(&self) -> Result<WritePermit<'_>, Problem> {
+        in_time(async { Ok(WritePermit { _writer: self.writers.acquire().await?, _waiter: None }) }).await
     }
 
     /// A permit for a request that may wait for a row or a key.
-    pub async fn to_change(&self) -> Result<Turn<'_>, Problem> {
+    pub async fn to_change(&self) -> Result<WritePermit<'_>, Problem> {
         // In this order, so that requests that wait here hold no permit of the others.
         in_time(async {
             let waiter = self.waiters.acquire().await?;
-            Ok(Turn { _writer: self.writers.acquire().await?, _waiter: Some(waiter) })
+            Ok(WritePermit { _writer: self.writers.acquire().await?, _waiter: Some(waiter) })
         })
         .await
     }
 }
 
 async fn in_time<'t>(
-    turn: impl Future<Output = Result<Turn<'t>, tokio::sync::AcquireError>>,
-) -> Result<Turn<'t>, Problem> {
-    match tokio::time::timeout(TURN_WITHIN, turn).await {
-        Ok(Ok(turn)) => Ok(turn),
+    permit: impl Future<Output = Result<WritePermit<'t>, tokio::sync::AcquireError>>,
+) -> Result<WritePermit<'t>, Problem> {
+    match tokio::time::timeout(PERMIT_WITHIN, permit).await {
+        Ok(Ok(permit)) => Ok(permit),
         // They are never closed.
         Ok(Err(_)) | Err(_) => Err(Problem::unavailable("too many other requests wait for the database")),
     }
