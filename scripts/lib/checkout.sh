@@ -17,13 +17,13 @@ umask 022
 say() { printf '%s\n' "$*" >&2; }
 
 fail() {
-    printf '%s: %s\n' "scripts/${0##*/}" "$*" >&2
+    printf '%s: %s\n' "${0#"$checkout/"}" "$*" >&2
     exit 1
 }
 
 # Exit status 2 distinguishes a usage error from a failure.
 usage_error() {
-    printf '%s: %s (--help tells how)\n' "scripts/${0##*/}" "$*" >&2
+    printf '%s: %s (--help tells how)\n' "${0#"$checkout/"}" "$*" >&2
     exit 2
 }
 

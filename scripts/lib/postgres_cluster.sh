@@ -1,6 +1,6 @@
 # shellcheck shell=bash
-# A private Postgres: a folder with its `data`, `log`, `port` and socket, owned by
-# the user that runs it. Needs checkout.sh, processes.sh, ports.sh, postgres_home.sh
+# A private Postgres: a folder with its `data`, `log`, `port`, `binaries` and socket,
+# owned by the user that runs it. Needs checkout.sh, processes.sh, ports.sh, postgres_home.sh
 # and postgres_binaries.sh.
 
 postgres_superuser=postrider
@@ -22,11 +22,11 @@ create_cluster() {
     give_to_postgres_user "$folder" "$folder/password.new"
     as_postgres_user "$binaries/initdb" --pgdata "$new" --username "$postgres_superuser" \
         --pwfile "$folder/password.new" --auth scram-sha-256 --encoding UTF8 --no-locale \
-        --no-instructions >"$folder/initdb.log" 2>&1 ||
+        --no-instructions --no-sync >"$folder/initdb.log" 2>&1 ||
         fail "initdb failed:"$'\n'"$(<"$folder/initdb.log")"
     rm -f "$folder/password.new"
-    printf '%s\n' "listen_addresses = '127.0.0.1'" "unix_socket_directories = '$folder'" \
-        "$@" >>"$new/postgresql.conf"
+    printf '%s\n' "listen_addresses = '127.0.0.1'" "$@" >>"$new/postgresql.conf"
+    printf '%s\n' "$binaries" >"$folder/binaries"
     create_database "$binaries" "$folder" "$database"
     mv "$new" "$folder/data"
 }
@@ -41,22 +41,32 @@ create_database() {
 
 cluster_is_running() { is_process "$(read_line "$1/data/postmaster.pid")" "$1/data"; }
 
-# start_cluster BINARIES FOLDER: reuses its former port if that is free.
+# control_cluster FOLDER ARGUMENT…: runs the pg_ctl of the Postgres that created the
+# cluster, or another one of its version if that is gone. Its log tells more than pg_ctl.
+control_cluster() {
+    local binaries
+    binaries=$(read_line "$1/binaries")
+    [[ -x $binaries/pg_ctl ]] || binaries=$(find_postgres "$(read_line "$1/data/PG_VERSION")") ||
+        fail "the Postgres that created $1 is gone from this machine"
+    as_postgres_user "$binaries/pg_ctl" -D "$1/data" "${@:2}" </dev/null >/dev/null 2>&1
+}
+
+# start_cluster FOLDER: reuses its former port if that is free.
 start_cluster() {
-    local binaries=$1 folder=$2 port
+    local folder=$1 port
     cluster_is_running "$folder" || forget_dead_postmaster "$folder"
     port=$(read_line "$folder/port")
     [[ -n $port ]] && port_is_free "$port" || port=$(free_port)
     local tries=20
-    while ! launch_postmaster "$binaries" "$folder" "$port"; do
-        ((tries-- > 0)) || cluster_failed "$folder"
+    while ! launch_postmaster "$folder" "$port"; do
+        ((tries-- > 0)) || cluster_failed "$folder" "does not start"
         if grep -q 'could not bind' "$folder/log"; then
             port=$(free_port)
         elif grep -Eq 'still in use|shared memory block' "$folder/log"; then
             # Orphaned backends of a killed postmaster are still exiting.
             sleep 0.5
         else
-            cluster_failed "$folder"
+            cluster_failed "$folder" "does not start"
         fi
     done
     printf '%s\n' "$port" >"$folder/port"
@@ -72,22 +82,20 @@ forget_dead_postmaster() {
 }
 
 launch_postmaster() {
-    [[ ! -f $2/log ]] || mv "$2/log" "$2/log.before"
+    [[ ! -f $1/log ]] || mv "$1/log" "$1/log.before"
     (
         [[ -z ${lock:-} ]] || exec {lock}>&-
-        as_postgres_user "$1/pg_ctl" start --silent --wait --timeout 60 -D "$2/data" \
-            --log "$2/log" --options "-p $3" >/dev/null 2>&1 </dev/null
+        # The callers look for English messages in the log.
+        LC_ALL=C control_cluster "$1" start --timeout 180 --log "$1/log" --options "-p $2 -k '$1'"
     )
 }
 
-cluster_failed() { fail "Postgres does not start:"$'\n'"$(tail -n 20 "$1/log")"; }
+cluster_failed() { fail "Postgres $2:"$'\n'"$(tail -n 20 "$1/log")"; }
 
-# stop_cluster BINARIES FOLDER: terminates all sessions. No commit is lost.
+# stop_cluster FOLDER [MODE]: terminates all sessions. No commit is lost.
 stop_cluster() {
-    cluster_is_running "$2" || return 0
-    as_postgres_user "$1/pg_ctl" stop --silent --mode fast --timeout 60 -D "$2/data" >/dev/null 2>&1 ||
-        as_postgres_user "$1/pg_ctl" stop --silent --mode immediate -D "$2/data" >/dev/null 2>&1 ||
-        fail "Postgres does not stop: see $2/log"
+    ! cluster_is_running "$1" || control_cluster "$1" stop --mode "${2:-fast}" ||
+        control_cluster "$1" stop --mode immediate || cluster_failed "$1" "does not stop"
 }
 
 # cluster_url FOLDER PASSWORD DATABASE

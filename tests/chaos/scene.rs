@@ -15,7 +15,7 @@ use super::faults::Fault;
 use super::fleet::Fleet;
 use super::history::{self, Finish};
 use super::ledger::{self, Enqueued, Fate, Time};
-use super::support::cluster::Cluster;
+use super::support::cluster::{Cluster, OPEN};
 use super::support::process::Signal;
 use super::support::proxy::Proxy;
 use super::support::standby::{MAY_STREAM, Standby};
@@ -31,8 +31,6 @@ const LOST: usize = 20;
 
 /// The worker behind the proxy has this seat in the fleet.
 const PROXIED_SEAT: usize = 1;
-
-const HBA: &str = "local all all trust\nhost all all 127.0.0.1/32 trust\n";
 
 pub struct Scene {
     pub fleet: Arc<Fleet>,
@@ -82,14 +80,13 @@ impl Scene {
         // It flushes like a real one. The role of workers and producers is an ordinary one, so that
         // there is a slot for us when they have taken all of theirs.
         let settings = ["fsync = on", "max_connections = 60", "superuser_reserved_connections = 8"];
-        let primary = Cluster::start(&format!("{HBA}{MAY_STREAM}"), &settings, &[])
-            .unwrap_or_else(|why| panic!("no Postgres to torment: {}", why.0));
+        let primary = Cluster::start(&format!("{OPEN}{MAY_STREAM}"), &settings);
         let admin = primary.connect("postgres").await;
         admin.batch_execute("CREATE ROLE app LOGIN").await.expect("a role");
         admin.batch_execute("CREATE DATABASE chaos OWNER app").await.expect("a database");
         drop(admin);
-        let standby = Standby::of(&primary).await.unwrap_or_else(|why| panic!("no standby: {}", why.0));
-        let distant = standby.standby().await.unwrap_or_else(|why| panic!("no second standby: {}", why.0));
+        let standby = Standby::of(&primary).await;
+        let distant = standby.standby().await;
         // Without this a promotion loses what was acknowledged in the last moments, and no queue
         // could help it.
         standby.make_synchronous(&primary).await;
@@ -151,7 +148,7 @@ impl Scene {
             }
             Fault::KillBackend { choice } => {
                 let servers = self.servers.lock().await;
-                assert!(servers.primary.kill_backend(choice).await, "there are sessions");
+                servers.primary.kill_backend(choice).await;
                 // It may not have noticed yet.
                 tokio::time::sleep(Duration::from_millis(200)).await;
                 drop(connect(&servers.primary).await);
@@ -161,7 +158,7 @@ impl Scene {
                 let servers = self.servers.lock().await;
                 block_in_place(|| {
                     servers.primary.stop_hard();
-                    servers.primary.start_again().expect("it starts again");
+                    servers.primary.start_again();
                 });
                 self.note(Injected { fault, process: None, from, to: ledger::now() });
             }

@@ -3,8 +3,9 @@
 use std::net::TcpListener;
 use std::time::Instant;
 
-use crate::support::cluster::{Cluster, NotHere};
+use crate::support::cluster::{Cluster, OPEN};
 use crate::support::database::TestDatabase;
+use crate::support::pooler::free_port;
 use crate::support::wait::{PATIENCE, within};
 use postrider::schema::MigrationSet::Queue;
 use postrider::{Database, Error};
@@ -46,17 +47,19 @@ fn tls_cluster() -> Option<Cluster> {
     let hba = "local all all trust\n\
                hostnossl all plain 127.0.0.1/32 trust\n\
                hostssl all encrypted 127.0.0.1/32 trust\n\
-               host all postgres 127.0.0.1/32 trust\n";
+               host all postrider 127.0.0.1/32 trust\n";
     let files = [
+        ("pg_hba.conf", hba),
         ("server.crt", certificates.server.as_str()),
         ("server.key", certificates.server_key.as_str()),
         ("ca.crt", certificates.authority.as_str()),
         ("other-ca.crt", certificates.other_authority.as_str()),
     ];
-    match Cluster::start(hba, &["ssl = on"], &files) {
+    match Cluster::try_start(&["ssl = on"], &files) {
         Ok(cluster) => Some(cluster),
-        Err(NotHere(problem)) => {
-            let expected = ["no initdb", "not supported by this build"].iter().any(|known| problem.contains(known));
+        Err(problem) => {
+            let expected =
+                ["there is no Postgres", "not supported by this build"].iter().any(|known| problem.contains(known));
             assert!(expected, "the cluster did not start: {problem}");
             eprintln!("\n!!! TLS WAS NOT TESTED: there is no Postgres with OpenSSL here ({problem})\n");
             None
@@ -86,21 +89,21 @@ async fn tls_is_what_libpq_makes_of_the_same_url() {
 
     // Whether it is encrypted, if it connects.
     for (user, host, options, expected) in [
-        ("postgres", "localhost", String::new(), true),
-        ("postgres", "localhost", "sslmode=disable".into(), false),
-        ("postgres", "db_1.example", "sslmode=prefer".into(), true),
-        ("postgres", "not.the.host", "sslmode=require".into(), true),
-        ("postgres", "not.the.host", format!("sslmode=require sslrootcert={ca}"), true),
-        ("postgres", "not.the.host", format!("sslmode=verify-ca sslrootcert={ca}"), true),
-        ("postgres", "localhost", format!("sslmode=verify-full sslrootcert={ca}"), true),
-        ("postgres", "localhost", format!("sslmode=verify-full sslrootcert={own}"), true),
+        ("postrider", "localhost", String::new(), true),
+        ("postrider", "localhost", "sslmode=disable".into(), false),
+        ("postrider", "db_1.example", "sslmode=prefer".into(), true),
+        ("postrider", "not.the.host", "sslmode=require".into(), true),
+        ("postrider", "not.the.host", format!("sslmode=require sslrootcert={ca}"), true),
+        ("postrider", "not.the.host", format!("sslmode=verify-ca sslrootcert={ca}"), true),
+        ("postrider", "localhost", format!("sslmode=verify-full sslrootcert={ca}"), true),
+        ("postrider", "localhost", format!("sslmode=verify-full sslrootcert={own}"), true),
         // `prefer` goes on without encryption if that fails or the server refuses it.
-        ("postgres", "localhost", format!("sslmode=prefer sslrootcert={other_ca}"), false),
+        ("postrider", "localhost", format!("sslmode=prefer sslrootcert={other_ca}"), false),
         ("plain", "localhost", "sslmode=prefer".into(), false),
         ("encrypted", "localhost", "sslmode=prefer".into(), true),
     ] {
-        if user != "postgres" {
-            let admin = Database::from_url(&url("postgres", "localhost", "")).unwrap();
+        if user != "postrider" {
+            let admin = Database::from_url(&url("postrider", "localhost", "")).unwrap();
             admin.client().await.unwrap().batch_execute(&format!("CREATE ROLE {user} LOGIN")).await.unwrap();
         }
         let text = url(user, host, &options);
@@ -108,12 +111,12 @@ async fn tls_is_what_libpq_makes_of_the_same_url() {
     }
 
     for (user, host, options, expected) in [
-        ("postgres", "not.the.host", format!("sslmode=verify-full sslrootcert={ca}"), "not.the.host"),
-        ("postgres", "127.0.0.1", format!("sslmode=verify-full sslrootcert={ca}"), "not valid for name"),
-        ("postgres", "localhost", format!("sslmode=verify-full sslrootcert={other_ca}"), "UnknownIssuer"),
-        ("postgres", "localhost", format!("sslmode=verify-ca sslrootcert={other_ca}"), "UnknownIssuer"),
-        ("postgres", "localhost", format!("sslmode=require sslrootcert={other_ca}"), "UnknownIssuer"),
-        ("postgres", "not.the.host", format!("sslmode=verify-full sslrootcert={own}"), "not.the.host"),
+        ("postrider", "not.the.host", format!("sslmode=verify-full sslrootcert={ca}"), "not.the.host"),
+        ("postrider", "127.0.0.1", format!("sslmode=verify-full sslrootcert={ca}"), "not valid for name"),
+        ("postrider", "localhost", format!("sslmode=verify-full sslrootcert={other_ca}"), "UnknownIssuer"),
+        ("postrider", "localhost", format!("sslmode=verify-ca sslrootcert={other_ca}"), "UnknownIssuer"),
+        ("postrider", "localhost", format!("sslmode=require sslrootcert={other_ca}"), "UnknownIssuer"),
+        ("postrider", "not.the.host", format!("sslmode=verify-full sslrootcert={own}"), "not.the.host"),
         ("plain", "localhost", "sslmode=require".into(), "28000"),
         ("encrypted", "localhost", "sslmode=disable".into(), "28000"),
     ] {
@@ -124,23 +127,25 @@ async fn tls_is_what_libpq_makes_of_the_same_url() {
     if rustls_native_certs::load_native_certs().certs.is_empty() {
         eprintln!("this system has no root certificates: sslmode=verify-full without sslrootcert was not tested");
     } else {
-        let problem = encrypted(&url("postgres", "localhost", "sslmode=verify-full")).await.expect_err("a private CA");
+        let problem = encrypted(&url("postrider", "localhost", "sslmode=verify-full")).await.expect_err("a private CA");
         assert!(problem.contains("UnknownIssuer"), "{problem}");
     }
 
     // A socket is not encrypted, whatever is asked for, also among other hosts.
     let socket = cluster.socket.display().to_string();
     for text in [
-        format!("host={socket} port={port} user=postgres sslmode=require"),
-        format!("host={socket},localhost port={port} user=postgres sslmode=verify-full sslrootcert={ca}"),
-        format!("postgres://postgres@{}:{port}/postgres", socket.replace('/', "%2F")),
+        format!("host={socket} port={port} user=postrider dbname=postgres sslmode=require"),
+        format!(
+            "host={socket},localhost port={port} user=postrider dbname=postgres sslmode=verify-full sslrootcert={ca}"
+        ),
+        format!("postgres://postrider@{}:{port}/postgres", socket.replace('/', "%2F")),
     ] {
         assert_eq!(encrypted(&text).await, Ok(false), "{text}");
     }
     // The name is that of the host connected to, not of the first in the list.
     let dead = free_port();
     let text = format!(
-        "host=gone.example,localhost hostaddr=127.0.0.1,127.0.0.1 port={dead},{port} user=postgres \
+        "host=gone.example,localhost hostaddr=127.0.0.1,127.0.0.1 port={dead},{port} user=postrider dbname=postgres \
          sslmode=verify-full sslrootcert={ca}"
     );
     assert_eq!(encrypted(&text).await, Ok(true));
@@ -149,18 +154,8 @@ async fn tls_is_what_libpq_makes_of_the_same_url() {
 #[tokio::test]
 async fn of_several_hosts_the_one_that_writes_is_taken_by_pool_and_migrator() {
     let settings = ["default_transaction_read_only = on"];
-    let (standby, primary) = match (
-        Cluster::start("local all all trust\nhost all all 127.0.0.1/32 trust\n", &settings, &[]),
-        Cluster::start("local all all trust\nhost all all 127.0.0.1/32 trust\n", &[], &[]),
-    ) {
-        (Ok(standby), Ok(primary)) => (standby, primary),
-        (Err(NotHere(problem)), _) | (_, Err(NotHere(problem))) => {
-            assert!(problem.contains("no initdb"), "the clusters did not start: {problem}");
-            eprintln!("\n!!! SEVERAL HOSTS WERE NOT TESTED: {problem}\n");
-            return;
-        }
-    };
-    let hosts = format!("postgres://postgres@127.0.0.1:{},127.0.0.1:{}/postgres", standby.port, primary.port);
+    let (standby, primary) = (Cluster::start(OPEN, &settings), Cluster::start(OPEN, &[]));
+    let hosts = format!("postgres://postrider@127.0.0.1:{},127.0.0.1:{}/postgres", standby.port, primary.port);
     for options in ["", "?target_session_attrs=read-write"] {
         let database = Database::from_url(&format!("{hosts}{options}")).unwrap();
         let client = database.client().await.unwrap();
@@ -175,7 +170,7 @@ async fn of_several_hosts_the_one_that_writes_is_taken_by_pool_and_migrator() {
     assert_eq!(port, i32::from(standby.port));
 
     let only = Database::from_url(&format!(
-        "postgres://postgres@127.0.0.1:{}/postgres?target_session_attrs=read-write",
+        "postgres://postrider@127.0.0.1:{}/postgres?target_session_attrs=read-write",
         standby.port
     ))
     .unwrap();
@@ -194,10 +189,6 @@ fn silent_server() -> (TcpListener, u16) {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, port)
-}
-
-fn free_port() -> u16 {
-    silent_server().1
 }
 
 #[tokio::test]

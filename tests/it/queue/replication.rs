@@ -15,7 +15,7 @@ fn set(worker: Worker<Starts>) -> Worker<Starts> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_publication_of_all_tables_hinders_nothing() {
-    let cluster = Cluster::start(OPEN, &["wal_level = logical"], &[]).expect("a cluster");
+    let cluster = Cluster::start(OPEN, &["wal_level = logical"]);
     let db = TestDatabase::in_cluster(&cluster).await;
     let client = db.connect().await;
     client.batch_execute("CREATE PUBLICATION everything FOR ALL TABLES").await.unwrap();
@@ -46,7 +46,7 @@ async fn a_publication_of_all_tables_hinders_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prepared_transaction_adds_jobs_with_notifications_off() {
-    let cluster = Cluster::start(OPEN, &["max_prepared_transactions = 5"], &[]).expect("a cluster");
+    let cluster = Cluster::start(OPEN, &["max_prepared_transactions = 5"]);
     let db = TestDatabase::in_cluster(&cluster).await;
     let client = db.connect().await;
     let worker = TestWorker::start(&db.database, set, |_, _| async { Ok(()) });
@@ -64,7 +64,7 @@ async fn a_prepared_transaction_adds_jobs_with_notifications_off() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prepared_transaction_retries_cancels_and_resumes_with_notifications_off() {
-    let cluster = Cluster::start(OPEN, &["max_prepared_transactions = 5"], &[]).expect("a cluster");
+    let cluster = Cluster::start(OPEN, &["max_prepared_transactions = 5"]);
     let db = TestDatabase::in_cluster(&cluster).await;
     let client = db.connect().await;
     let mut worker = TestWorker::start(&db.database, set, |task, cx| async move {

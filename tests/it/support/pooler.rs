@@ -1,14 +1,14 @@
 //! `PgBouncer` in transaction mode in front of a test's database.
 
 use std::fs;
-use std::os::unix::process::CommandExt;
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
 
 use tempfile::TempDir;
 use tokio::net::TcpStream;
 use tokio_postgres::config::Host;
 
-use super::cluster::{free_port, give, user_to_run_as};
+use super::cluster::run_script;
 use super::database::TestDatabase;
 use super::wait::{PATIENCE, until};
 
@@ -38,11 +38,14 @@ impl Pooler {
         let own_port = free_port();
         let folder = tempfile::Builder::new().prefix("pooler").tempdir().expect("a folder");
         let configuration = folder.path().join("pgbouncer.ini");
+        // It refuses to be run by root, but changes to this user.
+        let unix_user = run_script(&["run", "id", "-un"]).expect("a user");
         // `any` because the URL's user is the one that the pooler logs in as.
         let text = format!(
             "[databases]
              {name} = host={host} port={port} user={user} {password}
              [pgbouncer]
+             user = {unix_user}
              listen_addr = 127.0.0.1
              listen_port = {own_port}
              unix_socket_dir =
@@ -53,14 +56,7 @@ impl Pooler {
         );
         fs::write(&configuration, text.lines().map(|line| line.trim().to_owned() + "\n").collect::<String>())
             .expect("a configuration");
-        let mut command = Command::new("pgbouncer");
-        // It refuses to be run by root.
-        if let Some((user, group)) = user_to_run_as() {
-            give(folder.path());
-            give(&configuration);
-            command.uid(user).gid(group);
-        }
-        let process = command
+        let process = Command::new("pgbouncer")
             .arg(&configuration)
             .stdin(Stdio::null())
             .spawn()
@@ -69,6 +65,11 @@ impl Pooler {
             .await;
         Self { url: format!("postgres://{user}@127.0.0.1:{own_port}/{name}"), process, _folder: folder }
     }
+}
+
+/// Nobody listens on it.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr()).expect("a free port").port()
 }
 
 impl Drop for Pooler {

@@ -7,7 +7,7 @@ use std::process::Command;
 
 use tokio_postgres::Client;
 
-use super::cluster::{Cluster, give};
+use super::cluster::Cluster;
 use super::database::TestDatabase;
 
 /// Larger than the tables of a test.
@@ -32,10 +32,7 @@ impl SmallDisk {
             sql.batch_execute(refuse).await.expect("a trigger");
             return Self { sql, mounted: None };
         }
-        let tables = folder.join("tables");
-        fs::create_dir(&tables).expect("a folder");
-        give(&folder);
-        give(&tables);
+        let tables = cluster.make_folder("disk/tables");
         let disk = Self { sql, mounted: Some(folder) };
         for statement in [
             &format!("CREATE TABLESPACE small LOCATION '{}'", tables.display()),

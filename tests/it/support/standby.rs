@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::cluster::{Cluster, NotHere};
+use super::cluster::Cluster;
 use super::process::{Signal, kill};
 use super::wait::until;
 
@@ -20,24 +20,21 @@ pub struct Standby(Cluster);
 
 impl Standby {
     /// A standby of this cluster, which is restarted for it. Its `pg_hba.conf` must have [`MAY_STREAM`].
-    pub async fn of(primary: &Cluster) -> Result<Self, NotHere> {
+    pub async fn of(primary: &Cluster) -> Self {
         let from =
-            format!("primary_conninfo = 'host=127.0.0.1 port={} user=postgres application_name={NAME}'", primary.port);
+            format!("primary_conninfo = 'host=127.0.0.1 port={} user=postrider application_name={NAME}'", primary.port);
         let slot = format!("primary_slot_name = '{NAME}'");
-        let standby = primary.copy(&[&from, &slot, "wal_retrieve_retry_interval = '100ms'"])?;
+        let standby = Self(primary.standby(&[&from, &slot, "wal_retrieve_retry_interval = '100ms'"]));
         // The slot keeps what a standby that is down has yet to read.
         let slot = format!("SELECT pg_create_physical_replication_slot('{NAME}', true)");
         primary.connect("postgres").await.execute(&slot, &[]).await.expect("a slot");
-        std::fs::write(standby.path("standby.signal"), "").expect("write");
-        standby.start_again()?;
-        let standby = Self(standby);
         standby.until_streaming(primary).await;
-        Ok(standby)
+        standby
     }
 
     /// A standby of this standby, which is restarted for it: it has never more than this one, and follows
     /// it when it is promoted.
-    pub async fn standby(&self) -> Result<Self, NotHere> {
+    pub async fn standby(&self) -> Self {
         Self::of(&self.0).await
     }
 

@@ -22,13 +22,13 @@ async fn add(client: &Client, count: usize, args: &Value, max_attempts: u32) -> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_failover_loses_is_neither_taken_for_a_new_job_nor_left_running() {
-    let primary = Cluster::start(&format!("{OPEN}{MAY_STREAM}"), &["max_connections = 50"], &[]).expect("a cluster");
-    let standby = Standby::of(&primary).await.expect("a standby");
+    let primary = Cluster::start(&format!("{OPEN}{MAY_STREAM}"), &["max_connections = 50"]);
+    let standby = Standby::of(&primary).await;
     let db = TestDatabase::in_cluster(&primary).await;
     let client = db.connect().await;
     let name = db.url.rsplit_once('/').unwrap().1.to_owned();
     let hosts = format!("127.0.0.1:{},127.0.0.1:{}", primary.port, standby.port());
-    let url = format!("postgres://postgres@{hosts}/{name}?target_session_attrs=read-write");
+    let url = format!("postgres://postrider@{hosts}/{name}?target_session_attrs=read-write");
     let mut worker = Process::spawn(&mut command::worker(&url, ["run", "--queues", "default:130"]));
     worker.wait_for_event("worker ready", SOON).await;
 
