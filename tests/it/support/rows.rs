@@ -1,5 +1,7 @@
 //! Jobs and workers in the database.
 
+use std::time::{Duration, Instant};
+
 use postrider::{JobId, JobRecord, State, admin};
 use tokio_postgres::Client;
 
@@ -12,11 +14,21 @@ pub async fn job(client: &Client, id: JobId) -> JobRecord {
 
 /// Waits until the job is in this state.
 pub async fn job_becomes(client: &Client, id: JobId, state: State) -> JobRecord {
-    until(&format!("job {id} is {state}"), PATIENCE, || async {
+    let began = Instant::now();
+    loop {
         let job = job(client, id).await;
-        (job.state == state).then_some(job)
-    })
-    .await
+        if job.state == state {
+            return job;
+        }
+        assert!(
+            began.elapsed() < PATIENCE,
+            "not within {PATIENCE:?}: job {id} is {state}; it is {}, attempt {}, {:?}",
+            job.state,
+            job.attempt,
+            job.error
+        );
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
 }
 
 /// The first column of the first row, a bigint.

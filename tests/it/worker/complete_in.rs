@@ -11,12 +11,13 @@ use crate::support::worker::{Starts, TestWorker, task};
 use postrider::{Context, Error, JobError, State, Worker, enqueue};
 use tokio::sync::mpsc;
 
-const EFFECTS: &str = "SELECT count(*) FROM effect";
+const EFFECTS: &str = "SELECT count(*) FROM public.effect";
 
 async fn database() -> (TestDatabase, tokio_postgres::Client) {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
-    client.batch_execute("CREATE TABLE effect (job_id bigint)").await.unwrap();
+    // Not in the schema of the queue, where a user of that name would make it.
+    client.batch_execute("CREATE TABLE public.effect (job_id bigint)").await.unwrap();
     (db, client)
 }
 
@@ -28,7 +29,7 @@ fn one_slot(worker: Worker<Starts>) -> Worker<Starts> {
 async fn take_effect(name: &str, cx: &Context<Starts>) -> Result<(), JobError> {
     let mut client = cx.database().client().await?;
     let tx = client.transaction().await?;
-    tx.execute("INSERT INTO effect VALUES ($1)", &[&cx.job_id()]).await?;
+    tx.execute("INSERT INTO public.effect VALUES ($1)", &[&cx.job_id()]).await?;
     cx.complete_in(&tx).await?;
     match name {
         "commits" => tx.commit().await?,
@@ -102,7 +103,7 @@ async fn a_stale_attempt_gets_an_error_is_cancelled_and_changes_nothing() {
             }
             let mut own = cx.database().client().await?;
             let tx = own.transaction().await?;
-            tx.execute("INSERT INTO effect VALUES ($1)", &[&cx.job_id()]).await?;
+            tx.execute("INSERT INTO public.effect VALUES ($1)", &[&cx.job_id()]).await?;
             // As if the worker had been declared dead and another had claimed the job.
             let other = cx.database().client().await?;
             other.execute("UPDATE postrider.job SET claim = claim + 1 WHERE id = $1", &[&cx.job_id()]).await?;
@@ -127,7 +128,7 @@ async fn a_completion_that_the_database_refuses_costs_no_attempt() {
     let (db, client) = database().await;
     client.batch_execute(ROLES).await.unwrap();
     let login = Login::new(&db, "IN ROLE postrider_worker").await;
-    client.batch_execute(&format!("GRANT INSERT ON effect TO {}", login.name)).await.unwrap();
+    client.batch_execute(&format!("GRANT INSERT ON public.effect TO {}", login.name)).await.unwrap();
     client.batch_execute("REVOKE DELETE ON postrider.job FROM postrider_worker").await.unwrap();
     let mut worker =
         TestWorker::start(&login.database(), one_slot, |task, cx| async move { take_effect(&task.name, &cx).await });
