@@ -19,7 +19,7 @@ BULK_CHUNK = 10_000
 STEADY_CHUNK = 1_000
 """Jobs in one call of a producer that works beside a worker: it must see them soon."""
 LEAST_FOR_BULK = 1_000
-"""Below this, one call is over before a rate means anything, and upkeep outweighs the jobs."""
+"""Below this, one call is over before a rate means anything, and maintenance outweighs the jobs."""
 PICKUP_WARM_UP = 10
 
 

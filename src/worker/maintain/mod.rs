@@ -1,4 +1,4 @@
-//! Upkeep that any worker does: partitions, vacuum, periodic jobs. There is no leader.
+//! Maintenance that any worker does: partitions, vacuum, periodic jobs. There is no leader.
 //!
 //! - `partitions` creates the history's partitions ahead of time and drops expired ones
 //! - `vacuum` vacuums the table of unfinished jobs, after a number of claimed jobs

@@ -229,7 +229,7 @@ async fn jobs_whose_outcome_could_not_be_recorded_are_taken_over_by_another_work
     heir.stop().await;
 }
 
-// CONFORMANCE 36: the neighbour, upkeep is waiting for a lock
+// CONFORMANCE 36: the neighbour, maintenance waits for a lock
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shutdown_does_not_wait_for_a_rescue_that_waits() {
     let db = TestDatabase::new().await;
