@@ -4,10 +4,11 @@
 //! delay the arrivals that measure it.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
+use parking_lot::Mutex;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, interval, sleep_until};
 use tokio_postgres::Client;
@@ -151,11 +152,11 @@ impl Latencies {
     }
 
     fn begin(&self) {
-        self.seen().begun = nanoseconds_now();
+        self.seen.lock().begun = nanoseconds_now();
     }
 
     fn acknowledged(&self, id: JobId, at: u64) {
-        let mut seen = self.seen();
+        let mut seen = self.seen.lock();
         match seen.started.remove(&id) {
             Some(started) => seen.record(self.window, at, started),
             None => drop(seen.acknowledged.insert(id, at)),
@@ -163,7 +164,7 @@ impl Latencies {
     }
 
     fn started(&self, id: JobId, at: u64) {
-        let mut seen = self.seen();
+        let mut seen = self.seen.lock();
         match seen.acknowledged.remove(&id) {
             Some(acknowledged) => seen.record(self.window, acknowledged, at),
             None => drop(seen.started.insert(id, at)),
@@ -171,16 +172,16 @@ impl Latencies {
     }
 
     fn count(&self) -> u64 {
-        self.seen().count
+        self.seen.lock().count
     }
 
     fn unmatched(&self) -> usize {
-        let seen = self.seen();
+        let seen = self.seen.lock();
         seen.acknowledged.len() + seen.started.len()
     }
 
     fn take(&self) -> Vec<Histogram<u64>> {
-        let mut windows = std::mem::take(&mut self.seen().windows);
+        let mut windows = std::mem::take(&mut self.seen.lock().windows);
         // The rest after the last full window is added to that window.
         if let [.., whole, rest] = &mut windows[..]
             && rest.len() < whole.len() / 2
@@ -190,10 +191,6 @@ impl Latencies {
             windows.pop();
         }
         windows
-    }
-
-    fn seen(&self) -> MutexGuard<'_, Seen> {
-        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -5,9 +5,10 @@
 
 use std::io;
 use std::process::Stdio;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::time::timeout;
@@ -56,7 +57,7 @@ impl WorkerProcess {
         let last_line = Arc::new(Mutex::new(String::from("nothing")));
         let heard = Arc::clone(&last_line);
         let stderr = follow(child.stderr.take(), move |line| {
-            line.clone_into(&mut heard.lock().unwrap_or_else(PoisonError::into_inner));
+            line.clone_into(&mut heard.lock());
         });
         let stdout = follow(child.stdout.take(), move |line| {
             if let Some((Ok(id), Ok(at))) = line.split_once(' ').map(|(id, at)| (id.parse(), at.parse())) {
@@ -98,10 +99,7 @@ impl WorkerProcess {
     }
 
     fn ended(&self, status: String) -> BenchError {
-        BenchError::WorkerEnded {
-            status,
-            last_line: self.last_line.lock().unwrap_or_else(PoisonError::into_inner).clone(),
-        }
+        BenchError::WorkerEnded { status, last_line: self.last_line.lock().clone() }
     }
 }
 

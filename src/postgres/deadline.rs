@@ -8,10 +8,11 @@
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use deadpool_postgres::{Hook, HookError, Object, ObjectId};
+use parking_lot::Mutex;
 use tokio::time::timeout;
 use tokio_postgres::{CancelToken, Client};
 
@@ -63,7 +64,7 @@ impl Drop for Watch {
 
 /// Records that a pooled connection may be busy.
 fn abandoned() {
-    *LATEST_ABANDONED.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+    *LATEST_ABANDONED.lock() = Some(Instant::now());
 }
 
 /// Checks a connection before its next use, and drops it if it is busy.
@@ -88,7 +89,7 @@ impl SeenFree {
     /// Checks a connection that the pool has just given. If it is not free, close it.
     pub async fn is_free(&self, object: &Object, target: &Arc<Target>) -> bool {
         let id = Object::id(object);
-        let seen = self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&id).copied();
+        let seen = self.0.lock().get(&id).copied();
         if !was_abandoned_since(seen.unwrap_or(Object::metrics(object).created)) {
             return true;
         }
@@ -96,7 +97,7 @@ impl SeenFree {
         if !is_free(object, Arc::clone(target)).await {
             return false;
         }
-        let mut seen = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut seen = self.0.lock();
         if seen.len() >= MAX_SEEN {
             // The pool does not tell which ones it has closed. Those that it still has are only checked once more.
             seen.clear();
@@ -107,7 +108,7 @@ impl SeenFree {
 }
 
 fn was_abandoned_since(time: Instant) -> bool {
-    LATEST_ABANDONED.lock().unwrap_or_else(PoisonError::into_inner).is_some_and(|abandoned| abandoned >= time)
+    LATEST_ABANDONED.lock().is_some_and(|abandoned| abandoned >= time)
 }
 
 /// Whether a connection answers. If it is busy, its statement is cancelled.

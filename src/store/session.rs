@@ -6,7 +6,8 @@
 //! Promise: the server limits the time of each statement and each wait for a lock, whatever becomes of this process.
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use futures_util::future::try_join;
 use tokio_postgres::types::{ToSql, Type};
@@ -116,13 +117,13 @@ impl Session {
     }
 
     async fn statement(&self, sql: &'static str, params: Params<'_>) -> Result<Statement, Error> {
-        let known = self.prepared.lock().unwrap_or_else(PoisonError::into_inner).get(sql).cloned();
+        let known = self.prepared.lock().get(sql).cloned();
         if let Some(statement) = known {
             return Ok(statement);
         }
         let types: Vec<Type> = params.iter().map(|(_, ty)| ty.clone()).collect();
         let statement = self.client.prepare_typed(&self.schema.statement(sql), &types).await?;
-        self.prepared.lock().unwrap_or_else(PoisonError::into_inner).insert(sql, statement.clone());
+        self.prepared.lock().insert(sql, statement.clone());
         Ok(statement)
     }
 }

@@ -5,9 +5,10 @@
 
 use std::borrow::Cow;
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeGaugeValue, EncodeLabelSet, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -138,7 +139,7 @@ impl QueueFigures {
                 None
             }
         };
-        *self.latest.lock().unwrap_or_else(PoisonError::into_inner) = read;
+        *self.latest.lock() = read;
         *read_at = Some(Instant::now());
     }
 }
@@ -151,7 +152,7 @@ async fn read(database: &Database) -> Result<Vec<QueueStats>, crate::error::Erro
 
 impl Collector for QueueFigures {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), fmt::Error> {
-        let latest = self.latest.lock().unwrap_or_else(PoisonError::into_inner);
+        let latest = self.latest.lock();
         let (name, help) = ("postrider_queue_figures_up", "Whether the figures of the queues could be read.");
         let up = ConstGauge::new(u64::from(latest.is_some()));
         up.encode(encoder.encode_descriptor(name, help, None, MetricType::Gauge)?)?;

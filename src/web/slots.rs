@@ -5,10 +5,11 @@
 //! service that is merely busy.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
@@ -85,17 +86,13 @@ struct IdleConnections {
 impl IdleConnections {
     /// Asks the connection that has been idle for longest to close. Returns whether there was one.
     fn close_longest(&self) -> bool {
-        let mut since = self.lock();
+        let mut since = self.since.lock();
         let now = Instant::now();
         let idle = since.iter().filter(|(_, (since, _))| *since <= now);
         let longest = idle.min_by_key(|(_, (since, _))| *since).map(|(number, _)| *number);
         let Some((_, close)) = longest.and_then(|number| since.remove(&number)) else { return false };
         close.cancel();
         true
-    }
-
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, (Instant, CancellationToken)>> {
-        self.since.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -120,12 +117,12 @@ impl IdleConnection {
         if is_idle {
             self.idle_from(Instant::now());
         } else {
-            self.all.lock().remove(&self.number);
+            self.all.since.lock().remove(&self.number);
         }
     }
 
     fn idle_from(&self, since: Instant) {
-        self.all.lock().insert(self.number, (since, self.close.clone()));
+        self.all.since.lock().insert(self.number, (since, self.close.clone()));
     }
 
     /// Resolves when this connection must close to make room for a new one.

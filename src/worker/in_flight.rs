@@ -7,9 +7,10 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -88,7 +89,7 @@ impl InFlightJob {
 
     /// The fence of its latest claim.
     pub fn fence(&self) -> Fence {
-        let (claim, worker) = *lock(&self.fence);
+        let (claim, worker) = *self.fence.lock();
         Fence { id: self.id, claim, worker }
     }
 
@@ -99,7 +100,7 @@ impl InFlightJob {
         } else {
             let _ = self.stop_reason.compare_exchange(0, reason as u8, Ordering::AcqRel, Ordering::Acquire);
         }
-        lock(&self.stopped_at).get_or_insert_with(Instant::now);
+        self.stopped_at.lock().get_or_insert_with(Instant::now);
         self.cancel.cancel();
     }
 
@@ -115,7 +116,7 @@ impl InFlightJob {
 
     /// When it was asked to stop.
     pub fn stopped_at(&self) -> Option<Instant> {
-        *lock(&self.stopped_at)
+        *self.stopped_at.lock()
     }
 
     /// Whether it has run for longer than its timeout plus `margin`: its own timer could not stop it.
@@ -183,12 +184,12 @@ impl InFlightJobs {
     /// worker learns that its outcome was recorded. A job that only has the id of one in flight is another job: the
     /// one in flight is lost.
     pub fn insert(&self, new: &NewInFlightJob) -> Option<Arc<InFlightJob>> {
-        let mut jobs = lock(&self.jobs);
+        let mut jobs = self.jobs.lock();
         if let Some(job) = jobs.get(&new.key)
             && job.stop_reason() != Some(StopReason::Lost)
             && !job.has_ended()
         {
-            *lock(&job.fence) = (new.fence.claim, new.fence.worker);
+            *job.fence.lock() = (new.fence.claim, new.fence.worker);
             return None;
         }
         let job = Arc::new(InFlightJob::new(new));
@@ -198,7 +199,7 @@ impl InFlightJobs {
 
     /// Removes a job whose outcome is recorded or was refused.
     pub fn release(&self, job: &Arc<InFlightJob>) {
-        let mut jobs = lock(&self.jobs);
+        let mut jobs = self.jobs.lock();
         if jobs.get(&job.key).is_some_and(|current| Arc::ptr_eq(current, job)) {
             jobs.remove(&job.key);
         }
@@ -209,27 +210,22 @@ impl InFlightJobs {
 
     /// The fences of all.
     pub fn fences(&self) -> Vec<Fence> {
-        lock(&self.jobs).values().map(|job| job.fence()).collect()
+        self.jobs.lock().values().map(|job| job.fence()).collect()
     }
 
     pub fn all(&self) -> Vec<Arc<InFlightJob>> {
-        lock(&self.jobs).values().cloned().collect()
+        self.jobs.lock().values().cloned().collect()
     }
 
     /// Resolves when this is the only job in flight: the others have ended and are recorded. For one waiter at a
     /// time.
     pub async fn wait_until_alone(&self, key: JobKey) {
-        while lock(&self.jobs).keys().any(|job| *job != key) {
+        while self.jobs.lock().keys().any(|job| *job != key) {
             self.one_left.notified().await;
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        lock(&self.jobs).is_empty()
+        self.jobs.lock().is_empty()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // Nothing panics while it holds one of these locks. If it did, the value would still be whole.
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

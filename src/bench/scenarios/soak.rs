@@ -1,8 +1,9 @@
 //! `soak`: a steady rate for a long time. Latencies and sizes must stabilise.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio_postgres::Client;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -36,7 +37,7 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     drop(sampler);
 
     rig.found(Figure::single(rig.name("rate"), Unit::JobsPerSecond, Some(rate)).against(Some(arrivals.rate)));
-    let sizes = sizes.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    let sizes = sizes.lock().clone();
     for (number, window) in windows.iter().enumerate() {
         let mut tell = |what: &str, unit, value| {
             rig.found(Figure::single(rig.name(&format!("minute_{}.{what}", number + 1)), unit, Some(value)));
@@ -56,7 +57,7 @@ async fn sample(client: Client, window: Duration, sizes: Sizes) {
         tokio::time::sleep(window).await;
         // If the database is gone, the arrivals return the error.
         let Ok(size) = store::server::sizes(&client).await else { return };
-        sizes.lock().unwrap_or_else(PoisonError::into_inner).push(size);
+        sizes.lock().push(size);
     }
 }
 

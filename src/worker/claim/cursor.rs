@@ -9,9 +9,8 @@
 //!
 //! Promise: a wrong cursor delays jobs and loses none. Memory only: no SQL.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
 use chrono::{DateTime, TimeDelta, Utc};
+use parking_lot::Mutex;
 
 use crate::store::claim::{ClaimedJob, Position, Positions};
 
@@ -49,13 +48,13 @@ impl ClaimCursors {
 
     /// The cursor to claim from. `whole`: from the start of the queue.
     pub fn start(&self, queue: usize, whole: bool) -> ScanStart {
-        let Cursor { positions, resets } = self.lock()[queue];
+        let Cursor { positions, resets } = self.0.lock()[queue];
         ScanStart { positions: if whole { Positions::START } else { positions }, resets }
     }
 
     /// All cursors, for the catch-up scan.
     pub fn all(&self) -> Vec<Positions> {
-        self.lock().iter().map(|cursor| cursor.positions).collect()
+        self.0.lock().iter().map(|cursor| cursor.positions).collect()
     }
 
     /// Advances the cursor of a queue after a claim of at most `asked` jobs, which returned `jobs` (in start order).
@@ -75,7 +74,7 @@ impl ClaimCursors {
             };
             *position = front.max(*position);
         }
-        let mut cursors = self.lock();
+        let mut cursors = self.0.lock();
         if cursors[queue].resets == start.resets {
             cursors[queue].positions = positions;
         }
@@ -83,23 +82,19 @@ impl ClaimCursors {
 
     /// Resets the cursor: jobs may lie anywhere behind it.
     pub fn reset(&self, queue: usize) {
-        self.lock()[queue].reset();
+        self.0.lock()[queue].reset();
     }
 
     /// As [`Self::reset`], for all queues.
     pub fn reset_all(&self) {
-        self.lock().iter_mut().for_each(Cursor::reset);
+        self.0.lock().iter_mut().for_each(Cursor::reset);
     }
 
     /// Moves the cursor back to a skipped job.
     pub fn found(&self, queue: usize, priority: usize, position: Position) {
-        let mut cursors = self.lock();
+        let mut cursors = self.0.lock();
         let cursor = &mut cursors[queue];
         cursor.resets += 1;
         cursor.positions.0[priority] = cursor.positions.0[priority].min(position.just_before());
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Cursor>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

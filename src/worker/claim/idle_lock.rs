@@ -21,8 +21,7 @@
 //! Promise: if a claim begins while this worker or a peer holds the lock, and finds the queue empty, the queue needs no
 //! further claim until a notification or the next poll.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
-
+use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::store::idle_lock::{IdleKey, TryIdleLock};
@@ -160,12 +159,12 @@ impl IdleLocks {
 
     /// The state of a queue's lock.
     pub fn of(&self, queue: usize) -> IdleState {
-        self.lock()[queue].state
+        self.queues.lock()[queue].state
     }
 
     /// Counts the changes of the lock's holder that require one more claim.
     pub fn notify_epoch(&self, queue: usize) -> u32 {
-        self.lock()[queue].notify_epoch
+        self.queues.lock()[queue].notify_epoch
     }
 
     /// Requests a queue's lock.
@@ -228,12 +227,12 @@ impl IdleLocks {
     }
 
     fn all(&self, states: &[IdleState]) -> Vec<usize> {
-        let queues = self.lock();
+        let queues = self.queues.lock();
         (0..queues.len()).filter(|queue| states.contains(&queues[*queue].state)).collect()
     }
 
     fn apply(&self, queue: usize, event: Event) {
-        let mut queues = self.lock();
+        let mut queues = self.queues.lock();
         let (lock, is_requested) = queues[queue].step(event);
         queues[queue] = lock;
         drop(queues);
@@ -243,13 +242,8 @@ impl IdleLocks {
     }
 
     fn apply_to_all(&self, event: Event) {
-        let queues = self.lock().len();
+        let queues = self.queues.lock().len();
         (0..queues).for_each(|queue| self.apply(queue, event));
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<IdleLock>> {
-        // Nothing panics while it holds the mutex. A panic would still leave the states valid.
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,9 +8,10 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+
 use std::time::Instant;
 
+use parking_lot::{Mutex, MutexGuard};
 use tokio::sync::Notify;
 
 use crate::store::claim::StartOrder;
@@ -143,7 +144,7 @@ impl<J> Slots<J> {
 
     fn of(&self, queue: usize) -> MutexGuard<'_, QueueSlots<J>> {
         // Nothing panics while it holds the lock. If it did, the value would still be whole.
-        self.queues[queue].lock().unwrap_or_else(PoisonError::into_inner)
+        self.queues[queue].lock()
     }
 }
 

@@ -10,11 +10,12 @@
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, resume_unwind};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::join_all;
+use parking_lot::Mutex;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
@@ -84,7 +85,7 @@ impl<J: Send + 'static> Batches<J> {
     }
 
     fn add(self: &Arc<Self>, job: Waiting<J>) {
-        let mut open = self.lock();
+        let mut open = self.open.lock();
         open.jobs.push(job);
         if open.jobs.len() >= self.max {
             tokio::spawn(Arc::clone(self).run(open.take()));
@@ -97,7 +98,7 @@ impl<J: Send + 'static> Batches<J> {
     async fn run_after_wait(self: Arc<Self>, number: u64) {
         tokio::time::sleep(self.wait).await;
         let jobs = {
-            let mut open = self.lock();
+            let mut open = self.open.lock();
             if open.number != number {
                 return;
             }
@@ -140,11 +141,6 @@ impl<J: Send + 'static> Batches<J> {
                 }
             }
         }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Open<J>> {
-        // Nothing panics while it holds the lock.
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

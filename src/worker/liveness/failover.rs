@@ -8,7 +8,8 @@
 //! `in_flight`).
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Mutex, PoisonError};
+
+use parking_lot::Mutex;
 
 use chrono::{DateTime, SecondsFormat, Utc};
 
@@ -36,13 +37,13 @@ pub(in crate::worker) struct Servers {
 impl Servers {
     /// Whether this is the first server or differs from the last.
     pub fn is_new(&self, started_at: DateTime<Utc>) -> bool {
-        self.lock().as_ref().is_none_or(|server| server.started_at != started_at)
+        self.current.lock().as_ref().is_none_or(|server| server.started_at != started_at)
     }
 
     /// Records the server. Returns whether another one was recorded before.
     pub fn note(&self, started_at: DateTime<Utc>, timeline: Option<String>) -> bool {
         let server = Server { started_at, timeline };
-        let former = self.lock().replace(server.clone());
+        let former = self.current.lock().replace(server.clone());
         let Some(former) = former else { return false };
         let text = |time: DateTime<Utc>| time.to_rfc3339_opts(SecondsFormat::Micros, true);
         if server.timeline == former.timeline {
@@ -68,10 +69,6 @@ impl Servers {
     /// The number of server changes.
     pub fn changes(&self) -> u64 {
         self.changes.load(Ordering::Acquire)
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Server>> {
-        self.current.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -8,10 +8,11 @@
 //! The attempts of a former id are asked to stop as soon as it has a new one. Only peers declare a worker dead.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, Utc};
+use parking_lot::Mutex;
 use tokio::sync::{Mutex as AsyncMutex, Notify, watch};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
@@ -101,7 +102,7 @@ impl Lease {
 
     /// Whether the last renewal is recent enough that no peer has declared this worker dead.
     pub fn is_fresh(&self) -> bool {
-        self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner).elapsed() < dead_after(self.duration)
+        self.renewed_at.lock().elapsed() < dead_after(self.duration)
     }
 
     /// Records whether the liveness lock is held, and reports it with a heartbeat now.
@@ -148,7 +149,7 @@ impl Lease {
 
     /// Counts from when the statement was sent: the latency of its answer is unknown.
     fn renewed(&self, sent_at: Instant) {
-        *self.renewed_at.lock().unwrap_or_else(PoisonError::into_inner) = sent_at;
+        *self.renewed_at.lock() = sent_at;
     }
 }
 
