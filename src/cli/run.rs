@@ -51,6 +51,10 @@ pub(super) struct Run {
     #[arg(long, value_name = "DURATION", env = "WORKER_SHUTDOWN_TIMEOUT", default_value = "10s",
           value_parser = between(SHUTDOWN_TIMEOUTS))]
     shutdown_timeout: Duration,
+    /// Memory for the args of claimed jobs, in MiB, 4 to 1048576.
+    #[arg(long, value_name = "MIB", env = "WORKER_ARGS_MEMORY", default_value_t = 256,
+          value_parser = clap::value_parser!(u32).range(4..=1_048_576))]
+    args_memory: u32,
     /// Serve /healthz, /readyz and /metrics here, such as 127.0.0.1:9090 [default: off]
     #[arg(long, value_name = "ADDR", env = "WORKER_HEALTH")]
     health: Option<SocketAddr>,
@@ -72,7 +76,8 @@ impl Run {
             .poll_interval(self.poll_interval)
             .listen(!self.no_listen)
             .lease(self.lease)
-            .shutdown_timeout(self.shutdown_timeout);
+            .shutdown_timeout(self.shutdown_timeout)
+            .args_memory(self.args_memory as usize * 1024 * 1024);
         for queue in &self.queues.0 {
             worker = worker.queue(&queue.name, queue.concurrency);
         }

@@ -3,6 +3,7 @@
 //! Promises: each claim increments the job's claim number, so each attempt has its own fence. A worker that is not
 //! registered claims nothing. Jobs are released by id and claim number, so none is released that the worker holds.
 
+use std::collections::HashMap;
 use std::sync::LazyLock;
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ pub(crate) struct ClaimedJob {
     pub request: usize,
     /// The index of its kind in the `kinds` of the claim.
     pub kind: usize,
-    pub args: String,
+    /// None if they are large: [`args_of`] reads them.
+    pub args: Option<String>,
     pub priority: i16,
     pub run_at: DateTime<Utc>,
     pub attempt: i32,
@@ -108,7 +110,7 @@ pub(crate) struct Claimed {
 /// The claim for a database that is not encoded in UTF-8. It escapes args that cannot be sent, so that only their own
 /// job fails.
 static CLAIM_READABLE: LazyLock<String> =
-    LazyLock::new(|| sql!("claim/claim").replace("j.args,", "postrider.readable(j.args) AS args,"));
+    LazyLock::new(|| sql!("claim/claim").replace("THEN j.args END", "THEN postrider.readable(j.args) END"));
 
 /// The limits of a claim.
 const CLAIM_LIMITS: Limits = Limits { statement: Duration::from_secs(5), lock: Duration::from_secs(2) };
@@ -161,7 +163,6 @@ pub(crate) async fn claim(
 
 /// Reads columns by number: a name would be looked up in each row.
 fn claimed_job(row: &Row) -> Result<ClaimedJob, Error> {
-    let StoredJson(args) = row.try_get(8)?;
     Ok(ClaimedJob {
         id: row.try_get(0)?,
         claim: row.try_get(1)?,
@@ -171,7 +172,7 @@ fn claimed_job(row: &Row) -> Result<ClaimedJob, Error> {
         kind: number(row, 5)?,
         priority: row.try_get(6)?,
         run_at: row.try_get(7)?,
-        args,
+        args: row.try_get::<_, Option<StoredJson>>(8)?.map(|StoredJson(text)| text),
         cancel_requested: row.try_get(9)?,
         since_crash: row
             .try_get::<_, Option<f64>>(10)?
@@ -233,6 +234,18 @@ pub(crate) async fn vanished_jobs(session: &Session, jobs: &[JobKey]) -> Result<
     let params: Params<'_> = &[(&ids, Type::INT8_ARRAY), (&times, Type::TIMESTAMPTZ_ARRAY)];
     let rows = session.query(sql!("claim/vanished_jobs"), params).await?;
     rows.iter().map(|row| Ok(JobKey { id: row.try_get(0)?, created_at: row.try_get::<_, StoredTime>(1)?.0 })).collect()
+}
+
+/// Returns the args of the jobs whose fences hold, by id.
+pub(crate) async fn args_of(database: &Database, fences: &[Fence]) -> Result<HashMap<JobId, String>, Error> {
+    let tx = database.begin_without_wait("args", READ_LIMITS).await?;
+    let statements = Statements::on(&tx);
+    let ids: Vec<JobId> = fences.iter().map(|fence| fence.id).collect();
+    let claims: Vec<i32> = fences.iter().map(|fence| fence.claim).collect();
+    let workers: Vec<Uuid> = fences.iter().map(|fence| fence.worker).collect();
+    let params: Params<'_> = &[(&ids, Type::INT8_ARRAY), (&claims, Type::INT4_ARRAY), (&workers, Type::UUID_ARRAY)];
+    let rows = tx.commit_with(statements.query_typed(sql!("claim/args_of"), params)).await?;
+    rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get::<_, StoredJson>("args")?.0))).collect()
 }
 
 /// Returns the attempts of the worker that are to be cancelled, among the jobs with these ids.

@@ -212,6 +212,18 @@ impl<S: Send + Sync + 'static> Worker<S> {
         self
     }
 
+    /// The memory for the args of the jobs that this worker has claimed, in bytes of JSON text, 4 MiB to 1 TiB. Default:
+    /// 256 MiB.
+    ///
+    /// A worker claims no more jobs than fit. Args of more than about 2 KB are read when their job has a slot and there
+    /// is memory, so a job with large args may wait in its slot; its timeout does not include that. Small args exceed
+    /// the limit by those of one claim at most. What a handler makes of its args comes on top.
+    #[must_use]
+    pub fn args_memory(mut self, bytes: usize) -> Self {
+        self.config.args_memory = bytes;
+        self
+    }
+
     /// Enqueues a `J` every `interval` (100 ms to 10 years), once for the whole fleet. Ticks are counted from the
     /// first start of the first worker. Ticks missed while no worker ran collapse into one.
     #[must_use]

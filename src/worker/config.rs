@@ -4,6 +4,7 @@
 //! does not change while the worker runs.
 
 use std::collections::HashSet;
+use std::fmt::Debug;
 use std::num::NonZero;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -30,6 +31,11 @@ pub(crate) const LEASES: RangeInclusive<Duration> = Duration::from_secs(2)..=Dur
 /// The shutdown timeouts that are allowed.
 pub(crate) const SHUTDOWN_TIMEOUTS: RangeInclusive<Duration> = Duration::ZERO..=Duration::from_hours(1);
 
+/// The bytes that are allowed for args.
+pub(crate) const ARGS_MEMORY: RangeInclusive<usize> = 4 * MIB..=1024 * 1024 * MIB;
+
+const MIB: usize = 1024 * 1024;
+
 /// A queue and how many of its jobs may run at once.
 #[derive(Clone, Debug)]
 pub(super) struct QueueConfig {
@@ -46,6 +52,8 @@ pub(super) struct Config {
     pub shutdown_timeout: Duration,
     pub timeout: Option<Duration>,
     pub blocking_threads: usize,
+    /// Bytes.
+    pub args_memory: usize,
     pub retention: Retention,
     pub retry_policy: RetryPolicy,
 }
@@ -60,6 +68,7 @@ impl Default for Config {
             shutdown_timeout: Duration::from_secs(10),
             timeout: None,
             blocking_threads: std::thread::available_parallelism().map_or(1, NonZero::get),
+            args_memory: 256 * MIB,
             retention: Retention::default(),
             retry_policy: RetryPolicy::default(),
         }
@@ -88,9 +97,10 @@ impl Config {
             let (threads, most) = (self.blocking_threads, MAX_BLOCKING_THREADS);
             return Err(Error::invalid("blocking_threads", format!("is {threads}, not 1 to {most}")));
         }
-        in_range("poll_interval", self.poll_interval, &POLL_INTERVALS)?;
-        in_range("lease", self.lease, &LEASES)?;
-        in_range("shutdown_timeout", self.shutdown_timeout, &SHUTDOWN_TIMEOUTS)
+        in_range("args_memory", &self.args_memory, &ARGS_MEMORY)?;
+        in_range("poll_interval", &self.poll_interval, &POLL_INTERVALS)?;
+        in_range("lease", &self.lease, &LEASES)?;
+        in_range("shutdown_timeout", &self.shutdown_timeout, &SHUTDOWN_TIMEOUTS)
     }
 
     /// How often the lease is renewed: often enough to miss two renewals, and every 5 s at least, because the ping
@@ -105,8 +115,8 @@ impl Config {
     }
 }
 
-fn in_range(field: &'static str, value: Duration, allowed: &RangeInclusive<Duration>) -> Result<(), Error> {
-    if allowed.contains(&value) {
+fn in_range<T: PartialOrd + Debug>(field: &'static str, value: &T, allowed: &RangeInclusive<T>) -> Result<(), Error> {
+    if allowed.contains(value) {
         return Ok(());
     }
     Err(Error::invalid(field, format!("is {value:?}, not {:?} to {:?}", allowed.start(), allowed.end())))

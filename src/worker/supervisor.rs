@@ -22,6 +22,7 @@ use crate::worker::builder::Worker;
 use crate::worker::claim::catch_up;
 use crate::worker::claim::fetcher::Fetcher;
 use crate::worker::critical_task::CriticalTasks;
+use crate::worker::execute::args_loader::args_loader;
 use crate::worker::execute::cancel::CancelRequests;
 use crate::worker::execute::executor::Executor;
 use crate::worker::execute::panic_trace;
@@ -82,10 +83,14 @@ pub(super) async fn run<S: Send + Sync + 'static>(worker: Worker<S>, shutdown: S
     let critical = CriticalTasks::new(shutdown.clone());
     let mut services = JoinSet::new();
     let (ended, waiting) = mpsc::channel(MAX_WAITING);
-    let executor = Arc::new(Executor::new(Arc::clone(&handles), registry, Arc::new(state), ended, abandoned));
+    let (args, loader) = args_loader(&handles);
+    let executor =
+        Executor::new(Arc::clone(&handles), args, registry, Arc::new(state), ended, shutdown.clone(), abandoned);
+    let executor = Arc::new(executor);
     let finisher = Finisher::new(Arc::clone(&handles), waiting, record_close.clone(), record_cutoff.clone());
     let finisher = AbortOnDropHandle::new(tokio::spawn(critical.clone().watch("finisher", finisher.run())));
     let cancel_requests = Arc::new(CancelRequests::default());
+    services.spawn(critical.clone().watch("args_loader", loader.run(services_stop.clone())));
     services.spawn(critical.clone().watch("lease", lease::renew_until(Arc::clone(&handles), services_stop.clone())));
     services.spawn(critical.clone().watch(
         "cancel_requests",

@@ -1,6 +1,8 @@
 -- Claims due jobs of several queues ($1), at most $2 per queue, of the kinds ($3) that this worker ($4) handles, by
 -- priority, then due time, then id. Claims only jobs after the cursors ($5, $6), four per queue: one per priority.
 --
+-- Large args stay in the database until their job starts (args_of): a thousand of them would not fit into memory.
+--
 -- The last row is not a job. It contains the time of the claim (run_at), the database's clock (ms since 1970), and the
 -- time until the next waiting job is due (ms).
 --
@@ -57,7 +59,8 @@ claimed AS (
         ) AS picked))
     RETURNING j.id, j.claim, j.attempt, j.max_attempts,
               array_position($1::text[], j.queue) AS request, array_position($3::text[], j.kind) AS kind,
-              j.priority, j.run_at, j.args, j.cancel_requested_at IS NOT NULL AS cancel_requested,
+              j.priority, j.run_at, CASE WHEN pg_column_size(j.args) <= 2048 THEN j.args END AS args,
+              j.cancel_requested_at IS NOT NULL AS cancel_requested,
               -- Seconds since the job's last worker was declared dead, if crash_count > 1.
               CASE WHEN j.crash_count > 1
                    THEN coalesce(extract(epoch FROM now())::double precision - extract(epoch FROM j.failed_at)::double precision, 0)

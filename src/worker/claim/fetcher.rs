@@ -117,6 +117,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                     () = shutdown.begun() => return,
                     () = self.handles.wake.pending() => {}
                     () = self.executor.slots.refill_wanted() => {}
+                    () = self.executor.args.memory.freed() => {}
                     () = sleep_until(TokioInstant::from_std(self.next_deadline(now))) => {}
                 }
                 continue;
@@ -184,12 +185,15 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     }
 
     fn view(&self, queue: usize) -> QueueView {
-        QueueView { occupancy: self.executor.slots.occupancy(queue), idle: self.handles.idle_locks.of(queue) }
+        let mut occupancy = self.executor.slots.occupancy(queue);
+        occupancy.free = occupancy.free.min(self.executor.args.memory.room());
+        QueueView { occupancy, idle: self.handles.idle_locks.of(queue) }
     }
 
     /// Takes the next step of each queue. Returns what to claim.
     async fn plan(&mut self, now: Instant) -> Vec<PlannedClaim> {
         let mut planned = Vec::new();
+        let mut room = self.executor.args.memory.room();
         for queue in 0..self.queues.len() {
             let mut view = self.view(queue);
             if self.queues[queue].releases_idle_lock(&view, now) {
@@ -200,7 +204,12 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 Step::Wait => {}
                 Step::ReleaseBuffered => self.executor.release_buffered(queue).await,
                 Step::RefillAt(low) => self.executor.slots.refill_at(queue, low),
-                Step::Claim(limit) => planned.push((queue, limit, view.idle)),
+                Step::Claim(_) if room == 0 => self.executor.slots.refill_at(queue, 0),
+                Step::Claim(limit) => {
+                    let limit = limit.min(room);
+                    room -= limit;
+                    planned.push((queue, limit, view.idle));
+                }
             }
         }
         let from_start = !planned.is_empty() && self.handles.catch_up.may_scan_from_start();

@@ -18,7 +18,9 @@ use uuid::Uuid;
 use crate::observe::Event;
 use crate::store::claim::{ClaimedJob, StartOrder};
 use crate::store::finish::Fence;
+use crate::worker::Shutdown;
 use crate::worker::context::Context;
+use crate::worker::execute::args_loader::{Args, ArgsRequests, ReadArgs};
 use crate::worker::execute::attempt::{self, CANCEL_GRACE};
 use crate::worker::execute::slots::Slots;
 use crate::worker::finish::report::report_stale;
@@ -34,9 +36,11 @@ const BLOCKED_AFTER: Duration = Duration::from_secs(5);
 pub(in crate::worker) struct Executor<S> {
     pub slots: Slots<Startable<S>>,
     pub handles: Arc<WorkerHandles>,
+    pub args: ArgsRequests,
     registry: Registry<S>,
     state: Arc<S>,
     finisher: mpsc::Sender<EndedAttempt>,
+    shutdown: Shutdown,
     abandoned: CancellationToken,
     /// Attempts that the shutdown cut off.
     cut_off: AtomicU64,
@@ -46,20 +50,22 @@ pub(in crate::worker) struct Executor<S> {
 pub(in crate::worker) struct Startable<S> {
     pub job: Arc<InFlightJob>,
     handler: Arc<Handler<S>>,
-    args: String,
+    args: Args,
 }
 
 impl<S: Send + Sync + 'static> Executor<S> {
     /// Once `abandoned` is cancelled, handlers are dropped at their next `.await` and nothing is recorded.
     pub fn new(
         handles: Arc<WorkerHandles>,
+        args: ArgsRequests,
         registry: Registry<S>,
         state: Arc<S>,
         finisher: mpsc::Sender<EndedAttempt>,
+        shutdown: Shutdown,
         abandoned: CancellationToken,
     ) -> Self {
         let slots = Slots::new(&handles.config.queues);
-        Self { slots, handles, registry, state, finisher, abandoned, cut_off: AtomicU64::new(0) }
+        Self { slots, handles, args, registry, state, finisher, shutdown, abandoned, cut_off: AtomicU64::new(0) }
     }
 
     /// Starts a claimed job in a free slot, or buffers it. `claimed_by` is the worker id of the claim.
@@ -121,7 +127,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
         if claimed.cancel_requested {
             job.stop(StopReason::CancelRequested);
         }
-        Some(Startable { job, handler: Arc::clone(handler), args: claimed.args })
+        Some(Startable { job, handler: Arc::clone(handler), args: self.args.claimed(claimed.args) })
     }
 
     /// Runs a job in its slot, then the buffered ones.
@@ -131,7 +137,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
             let span = tracing::info_span!(
                 parent: None, "attempt", job_id = job.id, kind = job.kind, attempt = job.attempt
             );
-            let keeps_slot = self.run_attempt(&handler, job, &args).instrument(span).await;
+            let keeps_slot = self.run_attempt(&handler, job, args).instrument(span).await;
             if !keeps_slot {
                 return;
             }
@@ -140,7 +146,12 @@ impl<S: Send + Sync + 'static> Executor<S> {
     }
 
     /// Runs one attempt. Returns whether the slot is still its own.
-    async fn run_attempt(&self, handler: &Handler<S>, job: Arc<InFlightJob>, args: &str) -> bool {
+    async fn run_attempt(&self, handler: &Handler<S>, job: Arc<InFlightJob>, args: Args) -> bool {
+        // Counts as held until the attempt has ended: the decoded args are about as large.
+        let Some(ReadArgs { text, held: _held }) = self.read(&job, args).await else {
+            let stopped = attempt::not_begun(job.stop_reason(), self.handles.lease.is_fresh());
+            return self.end(job, stopped.unwrap_or(Outcome::RELEASED)).await;
+        };
         if let Some(outcome) = attempt::not_begun(job.stop_reason(), self.handles.lease.is_fresh()) {
             return self.end(job, outcome).await;
         }
@@ -158,10 +169,23 @@ impl<S: Send + Sync + 'static> Executor<S> {
             database: self.handles.database.clone(),
             state: Arc::clone(&self.state),
         };
-        let start = || handler.start(args, context);
+        let start = || handler.start(text, context);
         let policy = &self.handles.config.retry_policy;
         let outcome = attempt::run(&job, job.timeout, policy, handler.retry_after, start).await;
         self.end(job, outcome).await
+    }
+
+    /// The args of a job that has a slot. None if it is asked to stop before they are read, or a shutdown begins.
+    async fn read(&self, job: &Arc<InFlightJob>, args: Args) -> Option<ReadArgs> {
+        match args {
+            Args::Read(read) => Some(read),
+            Args::Stored(_unread) => tokio::select! {
+                biased;
+                () = job.cancel.cancelled() => None,
+                () = self.shutdown.begun() => None,
+                read = self.args.read(job) => read,
+            },
+        }
     }
 
     /// Hands the outcome to the finisher before the slot is freed, so that a slow finisher holds up new claims.

@@ -30,7 +30,7 @@ pub(in crate::worker) use output::json as output_json;
 /// A running handler.
 pub(in crate::worker) type HandlerFuture = Pin<Box<dyn Future<Output = Result<Option<CheckedJson>, JobError>> + Send>>;
 
-type Start<S> = dyn Fn(&str, Context<S>) -> HandlerFuture + Send + Sync;
+type Start<S> = dyn Fn(String, Context<S>) -> HandlerFuture + Send + Sync;
 
 /// A kind's handler and the kind's own defaults.
 pub(in crate::worker) struct Handler<S> {
@@ -84,8 +84,8 @@ impl<S: Send + Sync + 'static> Handler<S> {
     }
 
     fn starting<J: Job>(start: impl Fn(J, Context<S>) -> HandlerFuture + Send + Sync + 'static) -> Self {
-        let start = move |args: &str, context: Context<S>| -> HandlerFuture {
-            match serde_json::from_str::<J>(args) {
+        let start = move |args: String, context: Context<S>| -> HandlerFuture {
+            match serde_json::from_str::<J>(&args) {
                 Ok(payload) => start(payload, context),
                 Err(error) => {
                     let text = format!("args do not decode as {}: {}", J::KIND, decode_problem(&error));
@@ -97,7 +97,7 @@ impl<S: Send + Sync + 'static> Handler<S> {
     }
 
     /// Decodes the args and starts the handler.
-    pub fn start(&self, args: &str, context: Context<S>) -> HandlerFuture {
+    pub fn start(&self, args: String, context: Context<S>) -> HandlerFuture {
         (self.start)(args, context)
     }
 }

@@ -95,6 +95,14 @@ impl TestWorker {
         within("the worker stops", 2 * PATIENCE, self.running).await.expect("no panic").expect("no error")
     }
 
+    /// Shuts down gracefully. Returns what was counted: an outcome counts when its answer has come, a moment after others
+    /// can see it in the database.
+    pub async fn stop_for_metrics(self) -> Arc<Metrics> {
+        let metrics = Arc::clone(&self.metrics);
+        self.stop().await;
+        metrics
+    }
+
     /// Ends like a killed process, as far as a task can: nothing more is written.
     pub fn abort(self) {
         self.running.abort();

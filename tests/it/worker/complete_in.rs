@@ -1,6 +1,5 @@
 //! Jobs that their handlers complete in transactions of their own (CONFORMANCE 22, 23).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
@@ -62,8 +61,7 @@ async fn the_effect_and_the_completion_are_committed_together_and_once() {
         assert_eq!((done.attempt, done.attempt_errors().len()), (1, 0), "{name}");
     }
     assert_eq!(number(&client, EFFECTS).await, 3);
-    let metrics = Arc::clone(&worker.metrics);
-    worker.stop().await;
+    let metrics = worker.stop_for_metrics().await;
     assert_eq!((metrics.completed(), metrics.failed(), metrics.stale()), (3, 0, 0));
 }
 
@@ -119,8 +117,8 @@ async fn a_stale_attempt_gets_an_error_is_cancelled_and_changes_nothing() {
     assert!(is_cancelled);
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 1).await;
     assert_eq!((job(&client, id).await.state, number(&client, EFFECTS).await), (State::Running, 0));
-    assert_eq!((worker.metrics.stale(), worker.metrics.completed()), (1, 0));
-    worker.stop().await;
+    let metrics = worker.stop_for_metrics().await;
+    assert_eq!((metrics.stale(), metrics.completed()), (1, 0));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
 //! Workers: claiming, running, recording, dying.
 
+mod args_memory;
 mod bad_rows;
 mod basics;
 mod batches;

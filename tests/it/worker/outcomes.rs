@@ -26,8 +26,8 @@ async fn ok_completes_the_job_with_its_time() {
     assert!(record.finished_at >= record.attempted_at && record.attempted_at.is_some());
     assert_eq!((record.attempt, record.error, record.errors.get()), (1, None, "[]"));
     assert_eq!(number(&client, "SELECT count(*) FROM postrider.job").await, 0);
-    assert_eq!(worker.metrics.completed(), 1);
-    worker.stop().await;
+    let metrics = worker.stop_for_metrics().await;
+    assert_eq!(metrics.completed(), 1);
 }
 
 // CONFORMANCE 16
@@ -130,8 +130,8 @@ async fn a_snooze_consumes_no_attempt_and_counts_from_the_databases_now() {
     assert!((3_500..=3_600).contains(&number(&client, ahead).await));
     postrider::admin::retry(&client, id).await.unwrap();
     assert_eq!(job_becomes(&client, id, State::Completed).await.attempt, 2);
-    assert_eq!((worker.metrics.snoozed(), worker.metrics.failed()), (4, 1));
-    worker.stop().await;
+    let metrics = worker.stop_for_metrics().await;
+    assert_eq!((metrics.snoozed(), metrics.failed()), (4, 1));
 }
 
 // CONFORMANCE 18
@@ -144,8 +144,8 @@ async fn a_cancel_from_inside_is_final_and_keeps_its_reason() {
     let record = job_becomes(&client, id, State::Cancelled).await;
     assert_eq!((record.attempt, record.error.as_deref()), (1, Some("nobody wants it")));
     assert!(record.finished_at.is_some());
-    assert_eq!((worker.metrics.cancelled(), worker.metrics.failed()), (1, 0));
-    worker.stop().await;
+    let metrics = worker.stop_for_metrics().await;
+    assert_eq!((metrics.cancelled(), metrics.failed()), (1, 0));
 }
 
 // CONFORMANCE 19

@@ -126,9 +126,7 @@ async fn a_passing_fault_of_the_database_is_retried_until_the_outcome_is_recorde
     assert_eq!(terminate_backends(&client, "postrider finish").await, 1);
     let id = enqueue(&client, &task("")).await.unwrap();
     assert_eq!(job_becomes(&client, id, State::Completed).await.attempt, 1);
-    // Counted when the answer has come, a moment after others can see the record.
-    let metrics = Arc::clone(&worker.metrics);
-    worker.stop().await;
+    let metrics = worker.stop_for_metrics().await;
     assert_eq!(metrics.completed(), 2);
 }
 
