@@ -20,14 +20,8 @@ async fn web(
     store: &TestObjectStore,
     set: impl FnOnce(&mut std::process::Command),
 ) -> WebService {
-    let config = store.config();
     let mut command = web_command(&database.url);
-    command
-        .env("S3_ENDPOINT", config.endpoint.unwrap())
-        .env("S3_BUCKET", config.bucket.unwrap())
-        .env("S3_ACCESS_KEY", config.access_key.unwrap())
-        .env("S3_SECRET_KEY", config.secret_key.unwrap())
-        .env("S3_USE_PATH_STYLE", "true");
+    command.envs(store.env());
     set(&mut command);
     WebService::from(&mut command).await
 }

@@ -158,13 +158,6 @@ async fn a_worker_killed_in_the_middle_of_a_cleanup_is_followed_by_one_that_does
 
 fn worker(fixture: &TabloFixture) -> Process {
     let mut command = command::worker(&fixture.database.url, ["run"]);
-    let config = fixture.store.config();
-    command
-        .env("LOG_FORMAT", "json")
-        .env("S3_ENDPOINT", config.endpoint.unwrap())
-        .env("S3_BUCKET", config.bucket.unwrap())
-        .env("S3_ACCESS_KEY", config.access_key.unwrap())
-        .env("S3_SECRET_KEY", config.secret_key.unwrap())
-        .env("S3_USE_PATH_STYLE", "true");
+    command.env("LOG_FORMAT", "json").envs(fixture.store.env());
     Process::spawn(&mut command)
 }

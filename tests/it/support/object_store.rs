@@ -92,6 +92,18 @@ impl TestObjectStore {
         }
     }
 
+    /// The environment in which a program of ours uses this store.
+    pub fn env(&self) -> [(&'static str, String); 5] {
+        let config = self.config();
+        [
+            ("S3_ENDPOINT", config.endpoint.unwrap_or_default()),
+            ("S3_BUCKET", config.bucket.unwrap_or_default()),
+            ("S3_ACCESS_KEY", config.access_key.unwrap_or_default()),
+            ("S3_SECRET_KEY", config.secret_key.unwrap_or_default()),
+            ("S3_USE_PATH_STYLE", config.use_path_style.to_string()),
+        ]
+    }
+
     /// A client with patience for a test.
     pub fn client(&self) -> ObjectStore {
         self.client_with(Limits::default())

@@ -18,14 +18,8 @@ const NO_TABLO: &str = "0191e4f0-0000-7000-8000-000000000000";
 async fn start() -> (TestDatabase, TestObjectStore, WebService) {
     let database = TestDatabase::new().await;
     let store = TestObjectStore::start().await;
-    let config = store.config();
     let mut command = web_command(&database.url);
-    command
-        .env("S3_ENDPOINT", config.endpoint.unwrap())
-        .env("S3_BUCKET", config.bucket.unwrap())
-        .env("S3_ACCESS_KEY", config.access_key.unwrap())
-        .env("S3_SECRET_KEY", config.secret_key.unwrap())
-        .env("S3_USE_PATH_STYLE", "true");
+    command.envs(store.env());
     let web = WebService::from(&mut command).await;
     (database, store, web)
 }
