@@ -92,6 +92,12 @@ pub trait Job: Serialize + DeserializeOwned + Send + 'static {
     const MAX_ATTEMPTS: Option<u32> = None;
     /// The timeout of one attempt. Default: the worker's, else none.
     const TIMEOUT: Option<Duration> = None;
+    /// Whether completed jobs are kept in the history. Default: as the worker keeps those of their queue, else yes.
+    ///
+    /// Without, a completed job is deleted: it costs less, and is in no list, count or read by id afterwards. Nor is its
+    /// output. Cancelled and discarded jobs are kept all the same. So is one that its handler has completed in a
+    /// transaction of its own, because only the history tells whether that transaction was committed.
+    const KEEP_COMPLETED: Option<bool> = None;
 
     /// The retry delay after `attempt` (1 for the first) has failed. Default: the worker's policy, else `attempt⁴`
     /// seconds ± 10 %.

@@ -117,6 +117,18 @@ pub(crate) async fn finish_with_output(
     rows.iter().map(attempt).collect()
 }
 
+/// Deletes completed jobs of which no history is kept. Returns those whose fence held.
+pub(crate) async fn delete(session: &Session, fences: impl Iterator<Item = Fence>) -> Result<Vec<AttemptKey>, Error> {
+    let fences = Fences::of(fences);
+    let rows = session
+        .query(
+            sql!("finish/delete"),
+            &[(&fences.ids, Type::INT8_ARRAY), (&fences.claims, Type::INT4_ARRAY), (&fences.workers, Type::UUID_ARRAY)],
+        )
+        .await?;
+    rows.iter().map(attempt).collect()
+}
+
 /// Completes one job in its handler's transaction. Returns whether its fence held.
 pub(crate) async fn complete_in<C: Queryable>(tx: &C, fence: Fence, retention_seconds: i64) -> Result<bool, Error> {
     let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);

@@ -90,7 +90,7 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// Serves this queue with at most `concurrency` running jobs (1 to 10,000). At least one queue is needed.
     #[must_use]
     pub fn queue(mut self, name: &str, concurrency: usize) -> Self {
-        self.config.queues.push(QueueConfig { name: name.into(), concurrency });
+        self.config.queues.push(QueueConfig { name: name.into(), concurrency, keep_completed: true });
         self
     }
 
@@ -298,6 +298,20 @@ impl<S: Send + Sync + 'static> Worker<S> {
     #[must_use]
     pub fn retention(mut self, retention: Retention) -> Self {
         self.config.retention = retention;
+        self
+    }
+
+    /// Whether completed jobs of this queue, which was added before, are kept in the history. Default: yes. A kind with
+    /// [`Job::KEEP_COMPLETED`] decides for itself; see there what it means.
+    #[must_use]
+    pub fn keep_completed(mut self, queue: &str, keep: bool) -> Self {
+        match self.config.queues.iter_mut().find(|served| &*served.name == queue) {
+            Some(served) => served.keep_completed = keep,
+            None => self.mistaken(Error::invalid(
+                "keep_completed",
+                format!("is set for {queue:?}, a queue that is not served"),
+            )),
+        }
         self
     }
 

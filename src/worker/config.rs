@@ -41,6 +41,8 @@ const MIB: usize = 1024 * 1024;
 pub(super) struct QueueConfig {
     pub name: Arc<str>,
     pub concurrency: usize,
+    /// Whether completed jobs are kept.
+    pub keep_completed: bool,
 }
 
 #[derive(Clone)]

@@ -41,6 +41,8 @@ pub(super) struct InFlightJob {
     pub attempt: i32,
     pub max_attempts: i32,
     pub timeout: Option<Duration>,
+    /// Whether the history keeps it once it is completed.
+    pub keeps_completed: bool,
     pub cancel: CancellationToken,
     /// Unset while the job is buffered.
     started_at: OnceLock<Instant>,
@@ -64,6 +66,7 @@ pub(super) struct NewInFlightJob {
     pub attempt: i32,
     pub max_attempts: i32,
     pub timeout: Option<Duration>,
+    pub keeps_completed: bool,
 }
 
 impl InFlightJob {
@@ -76,6 +79,7 @@ impl InFlightJob {
             attempt: new.attempt,
             max_attempts: new.max_attempts,
             timeout: new.timeout,
+            keeps_completed: new.keeps_completed,
             cancel: CancellationToken::new(),
             started_at: OnceLock::new(),
             fence: Mutex::new((new.fence.claim, new.fence.worker)),

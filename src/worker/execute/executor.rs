@@ -119,6 +119,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
             attempt: claimed.attempt,
             max_attempts: claimed.max_attempts,
             timeout: handler.timeout.or(self.handles.config.timeout),
+            keeps_completed: handler.keep_completed.unwrap_or(self.handles.config.queues[queue].keep_completed),
         };
         let Some(job) = self.handles.in_flight.insert(&new) else {
             tracing::warn!(job_id = claimed.id, "the claim of a running job was lost by the database; its run goes on");

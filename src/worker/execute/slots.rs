@@ -174,7 +174,7 @@ mod tests {
     use chrono::DateTime;
 
     fn slots(concurrency: usize) -> Slots<i64> {
-        Slots::new(&[QueueConfig { name: "default".into(), concurrency }])
+        Slots::new(&[QueueConfig { name: "default".into(), concurrency, keep_completed: true }])
     }
 
     fn put(slots: &Slots<i64>, priority: i16, id: i64) -> Option<i64> {

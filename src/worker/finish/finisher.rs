@@ -115,7 +115,7 @@ impl Finisher {
 
     async fn record(&mut self, ended: impl Iterator<Item = EndedAttempt>) {
         let mut groups: HashMap<u8, Vec<EndedAttempt>> = HashMap::new();
-        let mut group = |ended: EndedAttempt| groups.entry(statement_of(&ended.outcome) as u8).or_default().push(ended);
+        let mut group = |ended: EndedAttempt| groups.entry(statement_of(&ended) as u8).or_default().push(ended);
         let mut in_doubt = Vec::new();
         for ended in ended {
             if ended.job.completes_in_transaction() { in_doubt.push(ended) } else { group(ended) }

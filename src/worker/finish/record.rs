@@ -21,6 +21,7 @@ const MAX_OUTPUT_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 pub(in crate::worker) enum Statement {
     Finish,
     FinishWithOutput,
+    Delete,
     Retry,
     Snooze,
     Release,
@@ -37,7 +38,7 @@ pub(in crate::worker) async fn write(
 ) -> Result<Recorded, Error> {
     let retention = &handles.config.retention;
     let Some(first) = part.first() else { return Ok(Recorded::new()) };
-    match statement_of(&first.outcome) {
+    match statement_of(first) {
         Statement::Finish => {
             let jobs: Vec<Finished<'_>> = part
                 .iter()
@@ -67,6 +68,10 @@ pub(in crate::worker) async fn write(
                 .collect();
             let finished = finish::finish_with_output(session, &jobs).await?;
             Ok(finished.into_iter().map(|attempt| (attempt, None)).collect())
+        }
+        Statement::Delete => {
+            let deleted = finish::delete(session, part.iter().map(|ended| ended.job.fence())).await?;
+            Ok(deleted.into_iter().map(|attempt| (attempt, None)).collect())
         }
         Statement::Retry => {
             let jobs: Vec<Retried<'_>> = part
@@ -120,8 +125,9 @@ pub(in crate::worker) fn in_parts(group: Vec<EndedAttempt>) -> Vec<Vec<EndedAtte
     parts
 }
 
-pub(in crate::worker) fn statement_of(outcome: &Outcome) -> Statement {
-    match outcome {
+pub(in crate::worker) fn statement_of(ended: &EndedAttempt) -> Statement {
+    match &ended.outcome {
+        Outcome::Completed { .. } if !ended.job.keeps_completed => Statement::Delete,
         Outcome::Completed { output: Some(_) } => Statement::FinishWithOutput,
         Outcome::Completed { output: None } | Outcome::Discarded { .. } | Outcome::Cancelled { .. } => {
             Statement::Finish

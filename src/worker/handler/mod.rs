@@ -36,6 +36,7 @@ type Start<S> = dyn Fn(String, Context<S>) -> HandlerFuture + Send + Sync;
 pub(in crate::worker) struct Handler<S> {
     pub kind: &'static str,
     pub timeout: Option<Duration>,
+    pub keep_completed: Option<bool>,
     pub retry_after: fn(u32) -> Option<Duration>,
     start: Box<Start<S>>,
 }
@@ -93,7 +94,13 @@ impl<S: Send + Sync + 'static> Handler<S> {
                 }
             }
         };
-        Self { kind: J::KIND, timeout: J::TIMEOUT, retry_after: J::retry_after, start: Box::new(start) }
+        Self {
+            kind: J::KIND,
+            timeout: J::TIMEOUT,
+            keep_completed: J::KEEP_COMPLETED,
+            retry_after: J::retry_after,
+            start: Box::new(start),
+        }
     }
 
     /// Decodes the args and starts the handler.

@@ -17,6 +17,7 @@ mod frozen;
 mod handler_faults;
 mod idle_cost;
 mod isolation;
+mod keep_completed;
 mod lifecycle;
 mod outcomes;
 mod outputs;
