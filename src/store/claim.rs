@@ -12,7 +12,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
-use super::finish::Fence;
+use super::finish::{Fence, Fences};
 use super::session::Session;
 use crate::error::Error;
 use crate::job::{JobId, JobKey, StoredJson, StoredTime};
@@ -240,10 +240,9 @@ pub(crate) async fn vanished_jobs(session: &Session, jobs: &[JobKey]) -> Result<
 pub(crate) async fn args_of(database: &Database, fences: &[Fence]) -> Result<HashMap<JobId, String>, Error> {
     let tx = database.begin_without_wait("args", READ_LIMITS).await?;
     let statements = Statements::on(&tx);
-    let ids: Vec<JobId> = fences.iter().map(|fence| fence.id).collect();
-    let claims: Vec<i32> = fences.iter().map(|fence| fence.claim).collect();
-    let workers: Vec<Uuid> = fences.iter().map(|fence| fence.worker).collect();
-    let params: Params<'_> = &[(&ids, Type::INT8_ARRAY), (&claims, Type::INT4_ARRAY), (&workers, Type::UUID_ARRAY)];
+    let fences = Fences::of(fences.iter().copied());
+    let params: Params<'_> =
+        &[(&fences.ids, Type::INT8_ARRAY), (&fences.claims, Type::INT4_ARRAY), (&fences.workers, Type::UUID_ARRAY)];
     let rows = tx.commit_with(statements.query_typed(sql!("claim/args_of"), params)).await?;
     rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get::<_, StoredJson>("args")?.0))).collect()
 }

@@ -264,14 +264,14 @@ fn attempt(row: &Row) -> Result<AttemptKey, Error> {
 }
 
 /// The fences of a batch as columns.
-struct Fences {
-    ids: Vec<JobId>,
-    claims: Vec<i32>,
-    workers: Vec<Uuid>,
+pub(super) struct Fences {
+    pub ids: Vec<JobId>,
+    pub claims: Vec<i32>,
+    pub workers: Vec<Uuid>,
 }
 
 impl Fences {
-    fn of(fences: impl Iterator<Item = Fence>) -> Self {
+    pub fn of(fences: impl Iterator<Item = Fence>) -> Self {
         let mut columns = Self { ids: Vec::new(), claims: Vec::new(), workers: Vec::new() };
         for fence in fences {
             columns.ids.push(fence.id);

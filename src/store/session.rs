@@ -7,9 +7,8 @@
 
 use std::collections::HashMap;
 
-use parking_lot::Mutex;
-
 use futures_util::future::try_join;
+use parking_lot::Mutex;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
 

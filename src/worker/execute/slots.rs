@@ -143,7 +143,6 @@ impl<J> Slots<J> {
     }
 
     fn of(&self, queue: usize) -> MutexGuard<'_, QueueSlots<J>> {
-        // Nothing panics while it holds the lock. If it did, the value would still be whole.
         self.queues[queue].lock()
     }
 }

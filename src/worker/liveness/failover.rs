@@ -9,9 +9,8 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use parking_lot::Mutex;
-
 use chrono::{DateTime, SecondsFormat, Utc};
+use parking_lot::Mutex;
 
 use crate::error::Error;
 use crate::store::claim::vanished_jobs;

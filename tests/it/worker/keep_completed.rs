@@ -123,10 +123,8 @@ async fn what_is_not_completed_is_kept_all_the_same() {
     assert_eq!((metrics.completed(), metrics.discarded(), metrics.stale()), (1, 1, 0));
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_attempt_that_owns_its_job_no_more_deletes_nothing() {
-    let db = TestDatabase::new().await;
-    let client = db.connect().await;
+/// A worker that runs a job which is not to be kept, the job, and what ends it.
+async fn running(db: &TestDatabase, client: &Client) -> (TestWorker, i64, watch::Sender<bool>) {
     let (end, ends) = watch::channel(false);
     let mut worker = TestWorker::start(
         &db.database,
@@ -139,8 +137,16 @@ async fn an_attempt_that_owns_its_job_no_more_deletes_nothing() {
             }
         },
     );
-    let id = in_short(&client, &task("")).await;
+    let id = in_short(client, &task("")).await;
     worker.next_start().await;
+    (worker, id, end)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_attempt_that_owns_its_job_no_more_deletes_nothing() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let (worker, id, end) = running(&db, &client).await;
     client.execute("UPDATE postrider.job SET claim = claim + 1 WHERE id = $1", &[&id]).await.unwrap();
     end.send(true).unwrap();
     until("it is refused", PATIENCE, || async { (worker.metrics.stale() == 1).then_some(()) }).await;
@@ -171,20 +177,7 @@ async fn a_deletion_whose_answer_is_lost_counts_once() {
 async fn a_job_whose_worker_dies_before_it_is_deleted_runs_again() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
-    let (end, ends) = watch::channel(false);
-    let mut worker = TestWorker::start(
-        &db.database,
-        |w| w.queue("short", 1).keep_completed("short", false),
-        move |_, _| {
-            let mut ends = ends.clone();
-            async move {
-                let _ = ends.wait_for(|end| *end).await;
-                Ok(())
-            }
-        },
-    );
-    let id = in_short(&client, &task("")).await;
-    worker.next_start().await;
+    let (worker, id, end) = running(&db, &client).await;
     let mut blocker = db.connect().await;
     let lock = blocker.transaction().await.unwrap();
     lock.execute("SELECT FROM postrider.job WHERE id = $1 FOR KEY SHARE", &[&id]).await.unwrap();
