@@ -8,6 +8,7 @@ use std::sync::LazyLock;
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
+use futures_util::join;
 use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 use uuid::Uuid;
@@ -159,6 +160,25 @@ pub(crate) async fn claim(
         database_ms: about.try_get("database_ms")?,
         next_due_ms: about.try_get("next_due_ms")?,
     })
+}
+
+/// Claims as [`claim`] does, in this worker's turn, on a direct session. Sends all statements together, so that no round
+/// trip of this process is part of the turn. Returns whether it got its turn, and ended it: otherwise the session must
+/// be closed. The claim runs in any case.
+pub(crate) async fn claim_in_turn(
+    session: &Session,
+    worker: Uuid,
+    kinds: &[&str],
+    requests: &[ClaimRequest<'_>],
+) -> Result<(Claimed, bool), Error> {
+    let queues: Vec<&str> = requests.iter().map(|request| request.queue).collect();
+    let params: Params<'_> = &[(&queues, Type::TEXT_ARRAY)];
+    let (taken, claimed, ended) = join!(
+        session.query(sql!("claim/take_turn"), params),
+        claim(session, worker, kinds, requests),
+        session.query(sql!("claim/end_turn"), &[]),
+    );
+    Ok((claimed?, taken.is_ok() && ended.is_ok()))
 }
 
 /// Reads columns by number: a name would be looked up in each row.

@@ -105,6 +105,11 @@ impl Session {
         Ok(())
     }
 
+    /// Whether the connection goes to Postgres directly, so that it can hold locks between statements.
+    pub fn is_direct(&self) -> bool {
+        self.direct
+    }
+
     /// Whether the database is encoded in UTF-8, so that all text can be sent.
     pub fn is_utf8(&self) -> bool {
         self.is_utf8

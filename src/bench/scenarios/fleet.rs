@@ -5,7 +5,7 @@ use crate::bench::error::BenchError;
 use crate::bench::figure::{Figure, Unit};
 use crate::bench::rig::Rig;
 
-const SIZES: [u8; 4] = [1, 2, 4, 8];
+const SIZES: [u8; 5] = [1, 2, 4, 8, 16];
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     let (jobs, rounds, setup) = (rig.plan.jobs(200_000, 50_000), rig.plan.rounds(), rig.setup());

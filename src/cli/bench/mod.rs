@@ -36,7 +36,7 @@ Long ones, which run only where they are named:
   scheduled    the rate with 1,000,000 jobs scheduled for next week on the same queue
   held         1,000 jobs a second while a transaction stays open for 10 minutes
   soak         5,000 jobs a second for 30 minutes
-  fleet        1, 2, 4 and 8 worker processes on one queue
+  fleet        1, 2, 4, 8 and 16 worker processes on one queue
   slots        jobs that take 50 ms on 500 slots";
 
 /// Measures this machine and this Postgres with the queue.

@@ -33,6 +33,8 @@ use crate::worker::liveness::failover;
 
 /// The server cancels a claim after 5 s. No answer shortly after that means that the connection is dead.
 pub(in crate::worker) const CLAIM_TIMEOUT: Duration = Duration::from_secs(7);
+/// The same for a claim that waits for its turn: for at most 2 s.
+const CLAIM_IN_TURN_TIMEOUT: Duration = Duration::from_secs(9);
 /// The pause between checks of an expired lease.
 const LEASE_WAIT: Duration = Duration::from_millis(100);
 
@@ -212,7 +214,8 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 }
             }
         }
-        let from_start = !planned.is_empty() && self.handles.catch_up.may_scan_from_start();
+        let from_start =
+            !planned.is_empty() && !self.waits_for_turn(now) && self.handles.catch_up.may_scan_from_start();
         let cursors = &self.handles.cursors;
         let claim = |(queue, limit, idle)| PlannedClaim { queue, limit, idle, start: cursors.start(queue, from_start) };
         planned.into_iter().map(claim).collect()
@@ -222,6 +225,11 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     fn next_deadline(&self, now: Instant) -> Instant {
         let of_queue = |(queue, plan): (usize, &QueuePlan)| plan.deadline(&self.view(queue), now);
         self.queues.iter().enumerate().filter_map(of_queue).fold(self.next_poll, Instant::min)
+    }
+
+    /// Whether the next claim waits for its turn. Not if a queue of this worker has no backlog: its jobs would wait, too.
+    fn waits_for_turn(&self, now: Instant) -> bool {
+        self.queues.iter().all(QueuePlan::is_draining) && self.handles.turns.apply(now)
     }
 
     /// Takes the session for claims. The caller puts it back unless it fails.
@@ -242,14 +250,30 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         let requests: Vec<ClaimRequest<'_>> = planned.iter().map(request).collect();
         let worker = self.handles.lease.worker_id();
         let began = Instant::now();
-        let answer = within(CLAIM_TIMEOUT, claim::claim(&session, worker, &self.handles.kinds, &requests)).await;
+        let kinds = &self.handles.kinds;
+        let in_turn = session.is_direct() && self.waits_for_turn(began);
+        let answer = if in_turn {
+            within(CLAIM_IN_TURN_TIMEOUT, claim::claim_in_turn(&session, worker, kinds, &requests)).await
+        } else {
+            let claimed = within(CLAIM_TIMEOUT, claim::claim(&session, worker, kinds, &requests)).await;
+            claimed.map(|claimed| (claimed, true))
+        };
         match answer {
-            Ok(claimed) => {
-                self.session.keep(session);
+            Ok((claimed, had_turn)) => {
+                if had_turn {
+                    self.session.keep(session);
+                } else {
+                    tracing::debug!(
+                        "a peer has kept its turn to claim for too long: claiming without turns for a minute"
+                    );
+                    self.handles.turns.pause(Instant::now());
+                }
                 self.reconnect.reset();
                 self.batch.grow();
                 self.note_cost(planned, claimed.jobs.len(), began.elapsed());
                 self.send_events(planned, &claimed, began.elapsed());
+                let turn_took = if in_turn { began.elapsed() } else { Duration::ZERO };
+                planned.iter().for_each(|claim| self.queues[claim.queue].turn_took(turn_took));
                 Ok(claimed)
             }
             Err(error) => {

@@ -12,6 +12,7 @@
 //! - `prefetch` decides how many jobs are claimed beyond the free slots
 //! - `cursor` stores the position at which the index scan resumes, `catch_up` scans behind it
 //! - `idle_lock` makes an enqueue send a notification while a worker is idle
+//! - `turns` makes workers that share a backlog claim one after the other
 //! - `unanswered` releases the jobs of claims whose answer was lost
 //! - `clock` converts the database's time to ours
 //!
@@ -27,5 +28,6 @@ pub(super) mod idle_lock;
 pub(super) mod plan;
 pub(super) mod prefetch;
 pub(super) mod timing;
+pub(super) mod turns;
 pub(super) mod unanswered;
 pub(super) mod wake;

@@ -17,6 +17,8 @@ use crate::worker::execute::slots::Occupancy;
 const MAX_BUFFERED: Duration = Duration::from_millis(500);
 /// How long all slots must be taken before the worker releases the idle lock.
 const RELEASE_AFTER_FULL: Duration = Duration::from_millis(5);
+/// A claim of at least as many jobs is taken as a sign of a backlog.
+const BACKLOG_BATCH: usize = 50;
 /// How often a worker checks that the peer still holds the idle lock.
 const VERIFY_PEER_EVERY: Duration = Duration::from_secs(2);
 
@@ -47,6 +49,8 @@ pub(in crate::worker) struct QueuePlan {
     /// When the last free slot was taken.
     full_since: Option<Instant>,
     idle_lock_checked_at: Instant,
+    /// The last claim returned so many jobs that more are probably due.
+    is_draining: bool,
     /// A notification has arrived since the last claim.
     is_notified: bool,
     notify_epoch: u32,
@@ -59,6 +63,7 @@ impl QueuePlan {
             prefetch: Prefetch::new(now),
             full_since: None,
             idle_lock_checked_at: now,
+            is_draining: false,
             is_notified: false,
             notify_epoch: 0,
         }
@@ -125,8 +130,20 @@ impl QueuePlan {
         }
     }
 
+    /// Whether the queue probably has a backlog: the last claim returned many jobs, though perhaps not all it asked for,
+    /// because peers took them first.
+    pub fn is_draining(&self) -> bool {
+        self.is_draining
+    }
+
+    /// Records the time that a claim took with the wait for its turn. Zero if it did not wait.
+    pub fn turn_took(&mut self, time: Duration) {
+        self.prefetch.turn_took(time);
+    }
+
     /// Records an answered claim. Returns whether it did not find a notified job, and what to do about the idle lock.
     pub fn on_claim(&mut self, claim: ClaimOutcome, now: Instant) -> (bool, IdleLockAction) {
+        self.is_draining = claim.got >= BACKLOG_BATCH;
         let was_notified_in_vain = std::mem::take(&mut self.is_notified) && claim.got == 0;
         let action = self.timer.on_claim(claim, now);
         if action == IdleLockAction::Acquire {
@@ -195,6 +212,17 @@ mod tests {
         assert_eq!(plan.deadline(&full, now), Some(now + RELEASE_AFTER_FULL));
         assert!(plan.releases_idle_lock(&full, now + RELEASE_AFTER_FULL));
         assert!(!plan.releases_idle_lock(&view(1, 0, IdleState::Holding), now + 2 * RELEASE_AFTER_FULL));
+    }
+
+    #[test]
+    fn a_claim_of_many_jobs_shows_a_backlog() {
+        let now = Instant::now();
+        let mut plan = QueuePlan::new(now);
+        assert!(!plan.is_draining());
+        for (asked, got, expected) in [(50, 50, true), (1_000, 50, true), (1_000, 49, false), (49, 49, false)] {
+            plan.on_claim(ClaimOutcome { asked, got, idle: IdleState::Busy }, now);
+            assert_eq!(plan.is_draining(), expected, "{got} of {asked}");
+        }
     }
 
     #[test]

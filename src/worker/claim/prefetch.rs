@@ -1,7 +1,8 @@
 //! Prefetch: how many jobs to claim beyond the free slots.
 //!
-//! It is the number that the slots will probably take within 50 ms, by the recent rate of freed slots. A queue of short
-//! jobs always has the next ones buffered. A queue of long jobs takes none from other workers.
+//! It is the number that the slots will probably take within 50 ms, by the recent rate of freed slots. If claims wait for
+//! their turn, twice the time of a claim is added. A queue of short jobs always has the next ones buffered. A queue of long
+//! jobs takes none from other workers.
 //!
 //! Promise: at most 2,000 jobs, and none for a queue that frees fewer than 80 slots a second. Only a number: `plan`
 //! decides about claims.
@@ -10,6 +11,8 @@ use std::time::{Duration, Instant};
 
 /// How long the prefetched jobs should last.
 const HORIZON: Duration = Duration::from_millis(50);
+/// The most that turns add to it: buffered jobs are released after 500 ms.
+const MAX_TURN_TIME: Duration = Duration::from_millis(200);
 /// Fewer are not worth it: slots are freed too rarely for a round trip each to matter.
 const MIN_AHEAD: usize = 4;
 /// The most prefetched jobs.
@@ -24,11 +27,12 @@ pub(in crate::worker) struct Prefetch {
     per_second: f64,
     ended: u64,
     at: Instant,
+    turn_took: Duration,
 }
 
 impl Prefetch {
     pub fn new(now: Instant) -> Self {
-        Self { per_second: 0.0, ended: 0, at: now }
+        Self { per_second: 0.0, ended: 0, at: now, turn_took: Duration::ZERO }
     }
 
     /// Records the number of slots freed until now.
@@ -44,9 +48,15 @@ impl Prefetch {
         (self.ended, self.at) = (ended, now);
     }
 
+    /// Records the time that a claim took with the wait for its turn. Zero if it did not wait.
+    pub fn turn_took(&mut self, time: Duration) {
+        self.turn_took = time;
+    }
+
     /// How many jobs to buffer.
     pub fn ahead(&self) -> usize {
-        let ahead = self.per_second * HORIZON.as_secs_f64();
+        let horizon = HORIZON + (2 * self.turn_took).min(MAX_TURN_TIME);
+        let ahead = self.per_second * horizon.as_secs_f64();
         // A rate: in range and not negative.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
         let ahead = ahead as usize;
@@ -74,6 +84,20 @@ mod tests {
         let steady = after(10_000, 300);
         assert!((490..=510).contains(&steady), "{steady}");
         assert_eq!(after(1_000_000, 300), MAX_AHEAD);
+    }
+
+    #[test]
+    fn turns_add_twice_their_time_up_to_a_limit() {
+        let start = Instant::now();
+        let mut prefetch = Prefetch::new(start);
+        prefetch.note(4_000, start + Duration::from_secs(1));
+        let without = prefetch.ahead();
+        prefetch.turn_took(Duration::from_millis(50));
+        assert!((3 * without - 3..=3 * without + 3).contains(&prefetch.ahead()), "{} {without}", prefetch.ahead());
+        prefetch.turn_took(Duration::from_secs(2));
+        assert!((5 * without - 5..=5 * without + 5).contains(&prefetch.ahead()), "{} {without}", prefetch.ahead());
+        prefetch.turn_took(Duration::ZERO);
+        assert_eq!(prefetch.ahead(), without);
     }
 
     #[test]

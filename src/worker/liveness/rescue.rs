@@ -94,6 +94,7 @@ impl Rescuer {
     async fn probe_peers(&mut self) -> Result<(), Error> {
         let me = self.handles.lease.worker_id();
         let peers = on_session(&self.handles, async |session| store::probe_peers(session, me).await).await?;
+        self.handles.turns.set_has_peers(!peers.is_empty());
         let now = Instant::now();
         let gap = now - self.probed_at;
         self.probed_at = now;

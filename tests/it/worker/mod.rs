@@ -31,3 +31,4 @@ mod retry_delays;
 mod silent_listener;
 mod slow_statements;
 mod stress;
+mod turns;
