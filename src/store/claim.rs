@@ -173,10 +173,11 @@ pub(crate) async fn claim_in_turn(
 ) -> Result<(Claimed, bool), Error> {
     let queues: Vec<&str> = requests.iter().map(|request| request.queue).collect();
     let params: Params<'_> = &[(&queues, Type::TEXT_ARRAY)];
+    // Boxed: together they are a large future.
     let (taken, claimed, ended) = join!(
-        session.query(sql!("claim/take_turn"), params),
-        claim(session, worker, kinds, requests),
-        session.query(sql!("claim/end_turn"), &[]),
+        Box::pin(session.query(sql!("claim/take_turn"), params)),
+        Box::pin(claim(session, worker, kinds, requests)),
+        Box::pin(session.query(sql!("claim/end_turn"), &[])),
     );
     Ok((claimed?, taken.is_ok() && ended.is_ok()))
 }

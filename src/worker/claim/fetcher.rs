@@ -273,7 +273,9 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 self.note_cost(planned, claimed.jobs.len(), began.elapsed());
                 self.send_events(planned, &claimed, began.elapsed());
                 let turn_took = if in_turn { began.elapsed() } else { Duration::ZERO };
-                planned.iter().for_each(|claim| self.queues[claim.queue].turn_took(turn_took));
+                for claim in planned {
+                    self.queues[claim.queue].turn_took(turn_took);
+                }
                 Ok(claimed)
             }
             Err(error) => {

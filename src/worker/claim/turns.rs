@@ -52,7 +52,7 @@ mod tests {
         turns.set_has_peers(true);
         assert!(turns.apply(now));
         turns.pause(now);
-        assert!(!turns.apply(now + PAUSE - Duration::from_millis(1)));
+        assert!(!turns.apply(now + PAUSE.mul_f32(0.99)));
         assert!(turns.apply(now + PAUSE));
         turns.set_has_peers(false);
         assert!(!turns.apply(now + PAUSE));
