@@ -26,7 +26,7 @@ use uuid::Uuid;
 
 const CLAIM: &str = include_str!("../sql/queries/claim/claim.sql");
 const CLAIM_SESSION: &str = include_str!("../sql/queries/claim/claim_session.sql");
-const FINISH: &str = include_str!("../sql/queries/finish/finish.sql");
+const COMPLETE: &str = include_str!("../sql/queries/finish/complete.sql");
 const FINISH_SESSION: &str = include_str!("../sql/queries/finish/finish_session.sql");
 
 /// Jobs per statement.
@@ -225,16 +225,8 @@ impl Finisher {
     async fn new(database: &Database, worker: Uuid) -> Self {
         let client = connect(database).await;
         client.batch_execute(FINISH_SESSION).await.unwrap();
-        let types = [
-            Type::INT8_ARRAY,
-            Type::INT4_ARRAY,
-            Type::UUID_ARRAY,
-            Type::TEXT_ARRAY,
-            Type::INT8_ARRAY,
-            Type::TEXT_ARRAY,
-            Type::TEXT_ARRAY,
-        ];
-        let statement = client.prepare_typed(FINISH, &types).await.unwrap();
+        let types = [Type::INT8_ARRAY, Type::INT4_ARRAY, Type::UUID_ARRAY, Type::INT8];
+        let statement = client.prepare_typed(COMPLETE, &types).await.unwrap();
         Self { client, statement, worker }
     }
 
@@ -242,11 +234,8 @@ impl Finisher {
         let ids: Vec<i64> = claimed.iter().map(|row| row.get(0)).collect();
         let claims: Vec<i32> = claimed.iter().map(|row| row.get(1)).collect();
         let count = claimed.len();
-        let nothing = vec![None::<&str>; count];
-        let (workers, states) = (vec![self.worker; count], vec!["completed"; count]);
-        let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
-            [&ids, &claims, &workers, &states, &vec![RETENTION; count], &nothing, &nothing];
-        let finished = self.client.query(&self.statement, &params).await.unwrap();
+        let workers = vec![self.worker; count];
+        let finished = self.client.query(&self.statement, &[&ids, &claims, &workers, &RETENTION]).await.unwrap();
         assert_eq!(finished.len(), count);
     }
 }

@@ -31,20 +31,13 @@ pub(crate) struct Failure {
     pub trace: Option<String>,
 }
 
-/// A job to be finished.
+/// A job to be cancelled or discarded.
 pub(crate) struct Finished<'f> {
     pub fence: Fence,
-    /// `completed`, `cancelled` or `discarded`.
+    /// `cancelled` or `discarded`.
     pub state: &'static str,
     pub retention_seconds: i64,
     pub failure: Option<&'f Failure>,
-}
-
-/// A job to be completed with the value that its handler returned.
-pub(crate) struct CompletedWithOutput<'o> {
-    pub fence: Fence,
-    pub retention_seconds: i64,
-    pub output: &'o CheckedJson,
 }
 
 /// A job to be retried.
@@ -70,7 +63,51 @@ pub(crate) async fn open_session(database: &Database, direct: bool) -> Result<Se
     Session::open(database, "finish", direct, sql!("finish/finish_session"), LIMITS).await
 }
 
-/// Moves jobs to the history. Returns those whose fence held.
+/// Moves completed jobs to the history. Returns those whose fence held.
+pub(crate) async fn complete(
+    session: &Session,
+    fences: impl Iterator<Item = Fence>,
+    retention_seconds: i64,
+) -> Result<Vec<AttemptKey>, Error> {
+    let fences = Fences::of(fences);
+    let rows = session
+        .query(
+            sql!("finish/complete"),
+            &[
+                (&fences.ids, Type::INT8_ARRAY),
+                (&fences.claims, Type::INT4_ARRAY),
+                (&fences.workers, Type::UUID_ARRAY),
+                (&retention_seconds, Type::INT8),
+            ],
+        )
+        .await?;
+    rows.iter().map(attempt).collect()
+}
+
+/// As [`complete`], with the outputs of the jobs.
+pub(crate) async fn complete_with_output(
+    session: &Session,
+    jobs: &[(Fence, &CheckedJson)],
+    retention_seconds: i64,
+) -> Result<Vec<AttemptKey>, Error> {
+    let fences = Fences::of(jobs.iter().map(|(fence, _)| *fence));
+    let outputs: Vec<&CheckedJson> = jobs.iter().map(|(_, output)| *output).collect();
+    let rows = session
+        .query(
+            sql!("finish/complete_with_output"),
+            &[
+                (&fences.ids, Type::INT8_ARRAY),
+                (&fences.claims, Type::INT4_ARRAY),
+                (&fences.workers, Type::UUID_ARRAY),
+                (&retention_seconds, Type::INT8),
+                (&outputs, Type::JSONB_ARRAY),
+            ],
+        )
+        .await?;
+    rows.iter().map(attempt).collect()
+}
+
+/// Moves cancelled and discarded jobs to the history. Returns those whose fence held.
 pub(crate) async fn finish(session: &Session, jobs: &[Finished<'_>]) -> Result<Vec<AttemptKey>, Error> {
     let fences = Fences::of(jobs.iter().map(|job| job.fence));
     let states: Vec<&str> = jobs.iter().map(|job| job.state).collect();
@@ -94,29 +131,6 @@ pub(crate) async fn finish(session: &Session, jobs: &[Finished<'_>]) -> Result<V
     rows.iter().map(attempt).collect()
 }
 
-/// As [`finish`], for completed jobs with an output. A statement of its own, so that jobs without one cost no column.
-pub(crate) async fn finish_with_output(
-    session: &Session,
-    jobs: &[CompletedWithOutput<'_>],
-) -> Result<Vec<AttemptKey>, Error> {
-    let fences = Fences::of(jobs.iter().map(|job| job.fence));
-    let retentions: Vec<i64> = jobs.iter().map(|job| job.retention_seconds).collect();
-    let outputs: Vec<&CheckedJson> = jobs.iter().map(|job| job.output).collect();
-    let rows = session
-        .query(
-            sql!("finish/finish_with_output"),
-            &[
-                (&fences.ids, Type::INT8_ARRAY),
-                (&fences.claims, Type::INT4_ARRAY),
-                (&fences.workers, Type::UUID_ARRAY),
-                (&retentions, Type::INT8_ARRAY),
-                (&outputs, Type::JSONB_ARRAY),
-            ],
-        )
-        .await?;
-    rows.iter().map(attempt).collect()
-}
-
 /// Deletes completed jobs of which no history is kept. Returns those whose fence held.
 pub(crate) async fn delete(session: &Session, fences: impl Iterator<Item = Fence>) -> Result<Vec<AttemptKey>, Error> {
     let fences = Fences::of(fences);
@@ -134,15 +148,12 @@ pub(crate) async fn complete_in<C: Queryable>(tx: &C, fence: Fence, retention_se
     let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
     let rows = Statements::on(tx)
         .query_typed(
-            sql!("finish/finish"),
+            sql!("finish/complete"),
             &[
                 (&&ids[..], Type::INT8_ARRAY),
                 (&&claims[..], Type::INT4_ARRAY),
                 (&&workers[..], Type::UUID_ARRAY),
-                (&&["completed"][..], Type::TEXT_ARRAY),
-                (&&[retention_seconds][..], Type::INT8_ARRAY),
-                (&&[None::<&str>][..], Type::TEXT_ARRAY),
-                (&&[None::<&str>][..], Type::TEXT_ARRAY),
+                (&retention_seconds, Type::INT8),
             ],
         )
         .await?;
@@ -159,12 +170,12 @@ pub(crate) async fn complete_in_with_output<C: Queryable>(
     let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
     let rows = Statements::on(tx)
         .query_typed(
-            sql!("finish/finish_with_output"),
+            sql!("finish/complete_with_output"),
             &[
                 (&&ids[..], Type::INT8_ARRAY),
                 (&&claims[..], Type::INT4_ARRAY),
                 (&&workers[..], Type::UUID_ARRAY),
-                (&&[retention_seconds][..], Type::INT8_ARRAY),
+                (&retention_seconds, Type::INT8),
                 (&&[output][..], Type::JSONB_ARRAY),
             ],
         )

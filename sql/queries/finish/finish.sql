@@ -1,5 +1,4 @@
--- Moves finished jobs to the history, each only if its fence (id, claim, worker) holds. Returns the jobs that were
--- moved. The other outcomes were stale.
+-- As complete, for jobs that are cancelled or discarded, with their last errors.
 WITH outcome AS (
     SELECT * FROM unnest($1::bigint[], $2::integer[], $3::uuid[], $4::text[], $5::bigint[], $6::text[], $7::text[])
         AS o (id, claim, worker, state, retention_seconds, error, trace)

@@ -8,7 +8,7 @@ use std::time::Duration;
 use chrono::{DateTime, Utc};
 
 use crate::error::Error;
-use crate::store::finish::{self, AttemptKey, CompletedWithOutput, Finished, Retried};
+use crate::store::finish::{self, AttemptKey, Finished, Retried};
 use crate::store::session::Session;
 use crate::worker::handles::WorkerHandles;
 use crate::worker::outcome::{EndedAttempt, Outcome};
@@ -19,9 +19,10 @@ const MAX_OUTPUT_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 /// The statement that records an outcome.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(in crate::worker) enum Statement {
-    Finish,
-    FinishWithOutput,
+    Complete,
+    CompleteWithOutput,
     Delete,
+    Finish,
     Retry,
     Snooze,
     Release,
@@ -39,39 +40,41 @@ pub(in crate::worker) async fn write(
     let retention = &handles.config.retention;
     let Some(first) = part.first() else { return Ok(Recorded::new()) };
     match statement_of(first) {
+        Statement::Complete => {
+            let fences = part.iter().map(|ended| ended.job.fence());
+            let completed = finish::complete(session, fences, retention.completed_seconds()).await?;
+            Ok(completed.into_iter().map(|attempt| (attempt, None)).collect())
+        }
+        Statement::CompleteWithOutput => {
+            let jobs: Vec<_> = part
+                .iter()
+                .filter_map(|ended| match &ended.outcome {
+                    Outcome::Completed { output: Some(output) } => Some((ended.job.fence(), output)),
+                    _ => None,
+                })
+                .collect();
+            let completed = finish::complete_with_output(session, &jobs, retention.completed_seconds()).await?;
+            Ok(completed.into_iter().map(|attempt| (attempt, None)).collect())
+        }
+        Statement::Delete => {
+            let deleted = finish::delete(session, part.iter().map(|ended| ended.job.fence())).await?;
+            Ok(deleted.into_iter().map(|attempt| (attempt, None)).collect())
+        }
         Statement::Finish => {
             let jobs: Vec<Finished<'_>> = part
                 .iter()
-                .map(|ended| {
+                .filter_map(|ended| {
                     let (state, retention_seconds, failure) = match &ended.outcome {
                         Outcome::Discarded { failure, .. } => {
                             ("discarded", retention.discarded_seconds(), Some(failure))
                         }
                         Outcome::Cancelled { reason } => ("cancelled", retention.cancelled_seconds(), reason.as_ref()),
-                        _ => ("completed", retention.completed_seconds(), None),
+                        _ => return None,
                     };
-                    Finished { fence: ended.job.fence(), state, retention_seconds, failure }
+                    Some(Finished { fence: ended.job.fence(), state, retention_seconds, failure })
                 })
                 .collect();
             Ok(finish::finish(session, &jobs).await?.into_iter().map(|attempt| (attempt, None)).collect())
-        }
-        Statement::FinishWithOutput => {
-            let retention_seconds = retention.completed_seconds();
-            let jobs: Vec<CompletedWithOutput<'_>> = part
-                .iter()
-                .filter_map(|ended| match &ended.outcome {
-                    Outcome::Completed { output: Some(output) } => {
-                        Some(CompletedWithOutput { fence: ended.job.fence(), retention_seconds, output })
-                    }
-                    _ => None,
-                })
-                .collect();
-            let finished = finish::finish_with_output(session, &jobs).await?;
-            Ok(finished.into_iter().map(|attempt| (attempt, None)).collect())
-        }
-        Statement::Delete => {
-            let deleted = finish::delete(session, part.iter().map(|ended| ended.job.fence())).await?;
-            Ok(deleted.into_iter().map(|attempt| (attempt, None)).collect())
         }
         Statement::Retry => {
             let jobs: Vec<Retried<'_>> = part
@@ -128,10 +131,9 @@ pub(in crate::worker) fn in_parts(group: Vec<EndedAttempt>) -> Vec<Vec<EndedAtte
 pub(in crate::worker) fn statement_of(ended: &EndedAttempt) -> Statement {
     match &ended.outcome {
         Outcome::Completed { .. } if !ended.job.keeps_completed => Statement::Delete,
-        Outcome::Completed { output: Some(_) } => Statement::FinishWithOutput,
-        Outcome::Completed { output: None } | Outcome::Discarded { .. } | Outcome::Cancelled { .. } => {
-            Statement::Finish
-        }
+        Outcome::Completed { output: Some(_) } => Statement::CompleteWithOutput,
+        Outcome::Completed { output: None } => Statement::Complete,
+        Outcome::Discarded { .. } | Outcome::Cancelled { .. } => Statement::Finish,
         Outcome::Failed { .. } => Statement::Retry,
         Outcome::Snoozed { .. } => Statement::Snooze,
         Outcome::Released { .. } => Statement::Release,

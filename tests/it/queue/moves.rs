@@ -2,7 +2,7 @@
 
 use serde_json::{Map, Value};
 use tokio_postgres::Client;
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::support::database::TestDatabase;
@@ -60,54 +60,55 @@ fn assert_moved(before: &Map<String, Value>, after: &Map<String, Value>, changed
     assert!(compared > 12, "{compared} columns compared");
 }
 
-#[tokio::test]
-async fn a_finished_job_keeps_all_that_it_had() {
+/// Finishes a job by a statement that takes its fence and then `params`. Returns it before and after.
+async fn finished(statement: &str, params: &[(&(dyn ToSql + Sync), Type)]) -> (Map<String, Value>, Map<String, Value>) {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let worker = Uuid::now_v7();
     let id = add(&client, Some(worker)).await;
     let before = row(&client, "job", id).await;
-    client
-        .query_typed(
-            include_str!("../../../sql/queries/finish/finish.sql"),
-            &[
-                (&vec![id], Type::INT8_ARRAY),
-                (&vec![41_i32], Type::INT4_ARRAY),
-                (&vec![worker], Type::UUID_ARRAY),
-                (&vec!["completed"], Type::TEXT_ARRAY),
-                (&vec![3600_i64], Type::INT8_ARRAY),
-                (&vec![None::<&str>], Type::TEXT_ARRAY),
-                (&vec![None::<&str>], Type::TEXT_ARRAY),
-            ],
-        )
-        .await
-        .unwrap();
-    assert_moved(&before, &row(&client, "job_history", id).await, &[]);
+    let (ids, claims, workers) = (vec![id], vec![41_i32], vec![worker]);
+    let mut all: Vec<(&(dyn ToSql + Sync), Type)> =
+        vec![(&ids, Type::INT8_ARRAY), (&claims, Type::INT4_ARRAY), (&workers, Type::UUID_ARRAY)];
+    all.extend_from_slice(params);
+    client.query_typed(statement, &all).await.unwrap();
+    (before, row(&client, "job_history", id).await)
 }
 
 #[tokio::test]
-async fn a_job_that_is_finished_with_an_output_keeps_all_that_it_had() {
-    let db = TestDatabase::new().await;
-    let client = db.connect().await;
-    let worker = Uuid::now_v7();
-    let id = add(&client, Some(worker)).await;
-    let before = row(&client, "job", id).await;
-    client
-        .query_typed(
-            include_str!("../../../sql/queries/finish/finish_with_output.sql"),
-            &[
-                (&vec![id], Type::INT8_ARRAY),
-                (&vec![41_i32], Type::INT4_ARRAY),
-                (&vec![worker], Type::UUID_ARRAY),
-                (&vec![3600_i64], Type::INT8_ARRAY),
-                (&vec![Value::from(7)], Type::JSONB_ARRAY),
-            ],
-        )
-        .await
-        .unwrap();
-    let after = row(&client, "job_history", id).await;
+async fn a_completed_job_keeps_all_that_it_had() {
+    let (before, after) =
+        finished(include_str!("../../../sql/queries/finish/complete.sql"), &[(&3600_i64, Type::INT8)]).await;
+    assert_moved(&before, &after, &[]);
+    assert_eq!(after["state"], Value::from("completed"));
+}
+
+#[tokio::test]
+async fn a_job_that_is_completed_with_an_output_keeps_all_that_it_had() {
+    let (before, after) = finished(
+        include_str!("../../../sql/queries/finish/complete_with_output.sql"),
+        &[(&3600_i64, Type::INT8), (&vec![Value::from(7)], Type::JSONB_ARRAY)],
+    )
+    .await;
     assert_moved(&before, &after, &[]);
     assert_eq!((&after["output"], &after["state"]), (&Value::from(7), &Value::from("completed")));
+}
+
+#[tokio::test]
+async fn a_discarded_job_keeps_all_that_it_had() {
+    let none = vec![None::<&str>];
+    let (before, after) = finished(
+        include_str!("../../../sql/queries/finish/finish.sql"),
+        &[
+            (&vec!["discarded"], Type::TEXT_ARRAY),
+            (&vec![3600_i64], Type::INT8_ARRAY),
+            (&none, Type::TEXT_ARRAY),
+            (&none, Type::TEXT_ARRAY),
+        ],
+    )
+    .await;
+    assert_moved(&before, &after, &[]);
+    assert_eq!(after["state"], Value::from("discarded"));
 }
 
 #[tokio::test]

@@ -12,6 +12,7 @@ use tokio_postgres::Client;
 const CLAIM: &str = include_str!("../../../sql/queries/claim/claim.sql");
 const CLAIM_SESSION: &str = include_str!("../../../sql/queries/claim/claim_session.sql");
 const FIND_BEHIND: &str = include_str!("../../../sql/queries/claim/find_skipped.sql");
+const COMPLETE: &str = include_str!("../../../sql/queries/finish/complete.sql");
 const FINISH: &str = include_str!("../../../sql/queries/finish/finish.sql");
 const FINISH_SESSION: &str = include_str!("../../../sql/queries/finish/finish_session.sql");
 
@@ -24,7 +25,7 @@ struct Statement {
 }
 
 const WORKER: &str = "00000000-0000-0000-0000-000000000001";
-const STATEMENTS: [(&str, Statement); 3] = [
+const STATEMENTS: [(&str, Statement); 4] = [
     (
         "claim",
         Statement {
@@ -45,6 +46,16 @@ const STATEMENTS: [(&str, Statement); 3] = [
         },
     ),
     (
+        "complete",
+        Statement {
+            settings: FINISH_SESSION,
+            text: COMPLETE,
+            types: "bigint[], integer[], uuid[], bigint",
+            values: "'{1,2}', '{1,1}',
+                     '{00000000-0000-0000-0000-000000000001,00000000-0000-0000-0000-000000000001}', 86400",
+        },
+    ),
+    (
         "finish",
         Statement {
             settings: FINISH_SESSION,
@@ -61,14 +72,9 @@ const STATEMENTS: [(&str, Statement); 3] = [
 async fn assert_plans(db: &TestDatabase, when: &str) {
     for (name, statement) in &STATEMENTS {
         let Statement { settings, text, types, values } = statement;
-        let client = db.connect().await;
-        client.batch_execute(settings).await.unwrap();
-        client.batch_execute(&format!("PREPARE statement ({types}) AS {text}")).await.unwrap();
-        let rows = client.query(&format!("EXPLAIN EXECUTE statement ({values})"), &[]).await.unwrap();
-        let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
-        let plan = plan.join("\n");
+        let plan = plan(db, settings, &format!("PREPARE statement ({types}) AS {text}"), values).await;
         for bad in ["Seq Scan on job", "Sort", "Bitmap", "Hash Join"] {
-            let is_allowed = *name == "finish" && bad == "Hash Join";
+            let is_allowed = ["complete", "finish"].contains(name) && bad == "Hash Join";
             assert!(is_allowed || !plan.contains(bad), "{name} {when}: {bad}\n{plan}");
         }
         let wanted: &[(&str, usize)] = match *name {
@@ -81,7 +87,29 @@ async fn assert_plans(db: &TestDatabase, when: &str) {
         for (node, count) in wanted {
             assert_eq!(plan.matches(node).count(), *count, "{name} {when}: {node}\n{plan}");
         }
+        if *name == "claim" {
+            // In a turn, the claim runs without locks. Nothing else may change.
+            let unlocked = text.replace(" FOR UPDATE SKIP LOCKED", "");
+            assert_ne!(*text, unlocked);
+            let unlocked = format!("PREPARE statement ({types}) AS {unlocked}");
+            let without = self::plan(db, settings, &unlocked, values).await;
+            assert_eq!(nodes(&plan), nodes(&without), "{when}\n{plan}\n{without}");
+        }
     }
+}
+
+async fn plan(db: &TestDatabase, settings: &str, prepare: &str, values: &str) -> String {
+    let client = db.connect().await;
+    client.batch_execute(settings).await.unwrap();
+    client.batch_execute(prepare).await.unwrap();
+    let rows = client.query(&format!("EXPLAIN EXECUTE statement ({values})"), &[]).await.unwrap();
+    let plan: Vec<String> = rows.iter().map(|row| row.get(0)).collect();
+    plan.join("\n")
+}
+
+/// The nodes that read tables.
+fn nodes(plan: &str) -> Vec<&str> {
+    plan.lines().filter(|line| line.contains("Scan")).map(|line| line.trim().split("  (").next().unwrap()).collect()
 }
 
 async fn fill(client: &mut Client, count: usize) {

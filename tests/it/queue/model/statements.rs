@@ -126,18 +126,16 @@ impl Queue {
         let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
         let delay = |due| [if due { 0 } else { LATER_MS }];
         let none: [Option<&str>; 1] = [None];
-        let finish = async |state: &str| {
-            let (states, kept) = ([state], [DAY]);
-            self.client
-                .query(
-                    sql!("finish/finish"),
-                    &[&&ids[..], &&claims[..], &&workers[..], &&states[..], &&kept[..], &&none[..], &&none[..]],
-                )
-                .await
-        };
         let rows = match outcome {
-            Outcome::Complete => finish("completed").await,
-            Outcome::Discard => finish("discarded").await,
+            Outcome::Complete => {
+                self.client.query(sql!("finish/complete"), &[&&ids[..], &&claims[..], &&workers[..], &DAY]).await
+            }
+            Outcome::Discard => {
+                let (states, kept) = (["discarded"], [DAY]);
+                let params: [&(dyn tokio_postgres::types::ToSql + Sync); 7] =
+                    [&&ids[..], &&claims[..], &&workers[..], &&states[..], &&kept[..], &&none[..], &&none[..]];
+                self.client.query(sql!("finish/finish"), &params).await
+            }
             Outcome::Fail { due } => {
                 let (delays, errors) = (delay(due), ["failed"]);
                 let params: [&(dyn tokio_postgres::types::ToSql + Sync); 6] =

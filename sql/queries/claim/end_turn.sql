@@ -1,2 +1,0 @@
--- Ends the turn. The session of claims holds no other advisory lock.
-SELECT pg_advisory_unlock_all()
