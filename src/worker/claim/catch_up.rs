@@ -1,10 +1,10 @@
 //! The catch-up scan: finds skipped jobs. Uses a dedicated connection.
 //!
-//! Promise: a job that was committed behind a cursor is found within about a second. A slow scan runs less often, at
-//! most a twentieth of the time.
+//! Promise: a job that was committed behind a cursor is found within about a second. A slow scan runs less often: all
+//! workers together scan for at most a twentieth of the time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -17,10 +17,12 @@ use crate::worker::handles::WorkerHandles;
 
 /// How often to scan.
 const EVERY: Duration = Duration::from_secs(1);
-/// The pause after a scan, as a multiple of its duration.
+/// The pause after a scan, as a multiple of its duration and of the number of workers.
 const PAUSE_FACTOR: u32 = 20;
 /// The shortest pause, after a notification of a job that a claim did not find.
 const MIN_PAUSE: Duration = Duration::from_millis(20);
+/// The longest pause that the scans of other workers cause.
+const MAX_SHARED_PAUSE: Duration = Duration::from_mins(1);
 /// A scan from the start that takes less than this is preferred to a scan from the cursor.
 const CHEAP_SCAN: Duration = Duration::from_millis(2);
 const TIMEOUT: Duration = Duration::from_secs(6);
@@ -33,6 +35,7 @@ pub(in crate::worker) struct CatchUp {
     /// Claims have used a cursor since the last catch-up scan.
     is_due: AtomicBool,
     scan_soon: Notify,
+    peers: AtomicU32,
 }
 
 impl Default for CatchUp {
@@ -43,6 +46,7 @@ impl Default for CatchUp {
             scanned_at_us: AtomicU64::new(0),
             is_due: AtomicBool::new(false),
             scan_soon: Notify::new(),
+            peers: AtomicU32::new(0),
         }
     }
 }
@@ -72,6 +76,18 @@ impl CatchUp {
         self.scan_soon.notify_one();
     }
 
+    /// Records how many other workers scan, too.
+    pub fn share_with(&self, peers: usize) {
+        self.peers.store(u32::try_from(peers).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// The pause before the next scan.
+    fn pause(&self) -> Duration {
+        let alone = self.cost() * PAUSE_FACTOR;
+        let shared = alone.saturating_mul(self.peers.load(Ordering::Relaxed).saturating_add(1));
+        shared.min(alone.max(MAX_SHARED_PAUSE))
+    }
+
     fn cost(&self) -> Duration {
         Duration::from_micros(self.cost_us.load(Ordering::Relaxed))
     }
@@ -86,7 +102,7 @@ pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>) {
     let catch_up = &handles.catch_up;
     let mut session = SessionSlot::default();
     loop {
-        let pause = PAUSE_FACTOR * catch_up.cost();
+        let pause = catch_up.pause();
         tokio::time::sleep(pause.max(MIN_PAUSE)).await;
         tokio::select! {
             () = catch_up.scan_soon.notified() => {}
@@ -115,4 +131,23 @@ async fn find_skipped(handles: &WorkerHandles, session: &Session) -> Result<(), 
         handles.wake.queue(queue);
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn workers_share_a_twentieth_of_the_time() {
+        let catch_up = CatchUp::default();
+        let pause = |cost_ms, peers| {
+            catch_up.scan_took(Duration::from_millis(cost_ms));
+            catch_up.share_with(peers);
+            catch_up.pause()
+        };
+        assert_eq!(pause(10, 0), Duration::from_millis(200));
+        assert_eq!(pause(10, 15), Duration::from_millis(3_200));
+        assert_eq!(pause(100, 63), Duration::from_mins(1));
+        assert_eq!(pause(6_000, 63), Duration::from_mins(2));
+    }
 }

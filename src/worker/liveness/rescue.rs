@@ -10,7 +10,9 @@
 //! statement also decides which of them are discarded.
 //!
 //! Promises: running it twice is safe, because the lease is deleted once, and only jobs that are still `running` under
-//! the dead worker are returned. A scan for stranded jobs finds those that this statement did not reach.
+//! the dead worker are returned. A scan for stranded jobs finds those that this statement did not reach: at the start,
+//! after the death of a peer and every 10 min. Workers that share a database spread their scans, each of which reads the
+//! whole table, over 5 s a worker.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,6 +48,8 @@ const LOCKED_AGAIN: Duration = Duration::from_secs(1);
 const STRANDED_AFTER: Duration = Duration::from_secs(6);
 /// How often to scan for stranded jobs in any case. The scan reads the whole table of unfinished jobs.
 const STRANDED_EVERY: Duration = Duration::from_mins(10);
+/// Over how long the live peers spread their scans, each: they start together, and see a death together.
+const STRANDED_SPREAD: Duration = Duration::from_secs(5);
 const RESCUE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What this worker has observed of a peer since its heartbeat last changed.
@@ -61,7 +65,8 @@ pub(in crate::worker) struct Rescuer {
     probed_at: Instant,
     /// When a probe failed last.
     failed_at: Option<Instant>,
-    next_stranded_scan: Instant,
+    /// None before the first probe.
+    next_stranded_scan: Option<Instant>,
     /// By when the last claims of a dead worker commit, if ever.
     late_stranded_scan: Option<Instant>,
 }
@@ -74,7 +79,7 @@ impl Rescuer {
             watched: HashMap::new(),
             probed_at: now,
             failed_at: None,
-            next_stranded_scan: now,
+            next_stranded_scan: None,
             late_stranded_scan: None,
         }
     }
@@ -94,30 +99,33 @@ impl Rescuer {
     async fn probe_peers(&mut self) -> Result<(), Error> {
         let me = self.handles.lease.worker_id();
         let peers = on_session(&self.handles, async |session| store::probe_peers(session, me).await).await?;
-        self.handles.turns.set_has_peers(!peers.is_empty());
         let now = Instant::now();
         let gap = now - self.probed_at;
         self.probed_at = now;
         self.watched.retain(|id, _| peers.iter().any(|peer| peer.id == *id));
-        for peer in peers {
-            if self.is_dead(&peer, now, gap) {
-                // Set before the rescue, which may take effect although its answer is lost. Then the peer's jobs far
-                // behind the front are stranded now, and those of its last claims later.
-                (self.next_stranded_scan, self.late_stranded_scan) = (now, Some(now + STRANDED_AFTER));
-                match self.rescue(&peer).await {
-                    Ok(()) => drop(self.watched.remove(&peer.id)),
-                    // The other peers have their turn.
-                    Err(error) if error.is_refusal() || error.is_locked_out() => {
-                        tracing::warn!(worker_id = %peer.id, %error, "a dead worker's jobs could not be rescued; trying again");
-                    }
-                    Err(error) => return Err(error),
+        let (dead, live): (Vec<_>, Vec<_>) = peers.into_iter().partition(|peer| self.is_dead(peer, now, gap));
+        self.handles.catch_up.share_with(live.len());
+        let spread = spread(live.len());
+        self.next_stranded_scan.get_or_insert(now + spread);
+        for peer in dead {
+            // Set before the rescue, which may take effect although its answer is lost. Then the peer's jobs far
+            // behind the front are stranded now, and those of its last claims later.
+            self.next_stranded_scan = self.next_stranded_scan.min(Some(now + spread));
+            self.late_stranded_scan = Some(now + STRANDED_AFTER + spread);
+            match self.rescue(&peer).await {
+                Ok(()) => drop(self.watched.remove(&peer.id)),
+                // The other peers have their turn.
+                Err(error) if error.is_refusal() || error.is_locked_out() => {
+                    tracing::warn!(worker_id = %peer.id, %error, "a dead worker's jobs could not be rescued; trying again");
                 }
+                Err(error) => return Err(error),
             }
         }
-        if self.next_stranded_scan <= now || self.late_stranded_scan.is_some_and(|at| at <= now) {
+        let is_due = |scan: Option<Instant>| scan.is_some_and(|at| at <= now);
+        if is_due(self.next_stranded_scan) || is_due(self.late_stranded_scan) {
             let (stranded, locked) = within(RESCUE_TIMEOUT, store::rescue_stranded(&self.handles.database)).await?;
             self.report(&stranded);
-            self.next_stranded_scan = now + if locked > 0 { LOCKED_AGAIN } else { STRANDED_EVERY };
+            self.next_stranded_scan = Some(now + if locked > 0 { LOCKED_AGAIN } else { STRANDED_EVERY });
             self.late_stranded_scan = self.late_stranded_scan.filter(|at| *at > now);
         }
         Ok(())
@@ -183,6 +191,11 @@ impl Rescuer {
             self.handles.wake.all();
         }
     }
+}
+
+/// How long to wait before a scan that the live peers run, too. A worker alone does not wait.
+fn spread(live_peers: usize) -> Duration {
+    STRANDED_SPREAD.mul_f64(fastrand::f64()) * u32::try_from(live_peers).unwrap_or(u32::MAX)
 }
 
 /// How long a liveness lock must be free now.
