@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::try_join;
+use futures_util::FutureExt;
+use futures_util::future::{join, try_join};
 use parking_lot::Mutex;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row, Statement};
@@ -15,6 +16,9 @@ use tokio_postgres::{Client, Row, Statement};
 use crate::error::Error;
 use crate::postgres::{Database, Limits, Params, Schema};
 use crate::sql::sql;
+
+/// The rows that a statement returned.
+pub(crate) type Answer = Result<Vec<Row>, tokio_postgres::Error>;
 
 pub(crate) struct Session {
     client: Client,
@@ -93,8 +97,21 @@ impl Session {
             return self.limits.run(&self.client, self.client.query_typed(&text, params)).await;
         }
         let statement = self.statement(sql, params).await?;
-        let values: Vec<&(dyn ToSql + Sync)> = params.iter().map(|(value, _)| *value).collect();
-        Ok(self.client.query(&statement, &values).await?)
+        Ok(self.client.query(&statement, &values(params)).await?)
+    }
+
+    /// Runs two statements in one transaction, on a direct connection. All is sent together: no round trip is added. If
+    /// one fails, the transaction is rolled back. Returns the answer to each.
+    pub async fn query_both(
+        &self,
+        (first, first_params): (&'static str, Params<'_>),
+        (second, second_params): (&'static str, Params<'_>),
+    ) -> Result<(Answer, Answer), Error> {
+        let first = self.statement(first, first_params).await?;
+        let second = self.statement(second, second_params).await?;
+        let (first_params, second_params) = (values(first_params), values(second_params));
+        let both = join(self.client.query(&first, &first_params), self.client.query(&second, &second_params));
+        self.limits.run(&self.client, both.map(Ok::<_, Error>)).await
     }
 
     /// Makes the server detect that a direct connection is broken, and limit its statements.
@@ -130,4 +147,8 @@ impl Session {
         self.prepared.lock().insert(sql, statement.clone());
         Ok(statement)
     }
+}
+
+fn values<'p>(params: Params<'p>) -> Vec<&'p (dyn ToSql + Sync)> {
+    params.iter().map(|(value, _)| *value).collect()
 }

@@ -11,7 +11,6 @@ use crate::postgres::Database;
 use crate::worker::claim::catch_up::CatchUp;
 use crate::worker::claim::cursor::ClaimCursors;
 use crate::worker::claim::idle_lock::IdleLocks;
-use crate::worker::claim::turns::Turns;
 use crate::worker::claim::wake::Wake;
 use crate::worker::config::Config;
 use crate::worker::in_flight::InFlightJobs;
@@ -31,7 +30,6 @@ pub(super) struct WorkerHandles {
     pub cursors: ClaimCursors,
     pub catch_up: CatchUp,
     pub idle_locks: IdleLocks,
-    pub turns: Turns,
     pub wake: Wake,
     pub metrics: Arc<Metrics>,
     pub events: Events,
@@ -52,7 +50,6 @@ impl WorkerHandles {
             cursors: ClaimCursors::new(config.queues.len()),
             catch_up: CatchUp::default(),
             idle_locks: IdleLocks::new(config.queues.len()),
-            turns: Turns::default(),
             database,
             config,
             kinds,

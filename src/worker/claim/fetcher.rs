@@ -17,7 +17,7 @@ use tokio::time::{Instant as TokioInstant, sleep_until};
 use crate::error::Error;
 use crate::observe::Event;
 use crate::postgres::{Reconnect, within};
-use crate::store::claim::{self, ClaimRequest, Claimed, ClaimedJob, Positions};
+use crate::store::claim::{self, Claim, ClaimRequest, Claimed, ClaimedJob, InTurn, Positions};
 use crate::store::session::{Session, SessionSlot};
 use crate::worker::Shutdown;
 use crate::worker::adaptive_batch::AdaptiveBatch;
@@ -26,6 +26,7 @@ use crate::worker::claim::cursor::ScanStart;
 use crate::worker::claim::idle_lock::IdleState;
 use crate::worker::claim::plan::{QueuePlan, QueueView, Step};
 use crate::worker::claim::timing::{ClaimOutcome, IdleLockAction};
+use crate::worker::claim::turns::Turns;
 use crate::worker::claim::unanswered::UnansweredClaims;
 use crate::worker::execute::executor::Executor;
 use crate::worker::handles::WorkerHandles;
@@ -49,6 +50,7 @@ pub(in crate::worker) struct Fetcher<S> {
     queues: Vec<QueuePlan>,
     batch: AdaptiveBatch,
     session: SessionSlot,
+    turns: Turns,
     reconnect: Reconnect,
     clock: Option<DatabaseClock>,
     /// When to poll all queues.
@@ -75,6 +77,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             executor,
             batch: AdaptiveBatch::new(MAX_CLAIM),
             session: SessionSlot::default(),
+            turns: Turns::default(),
             reconnect: Reconnect::default(),
             clock: None,
             next_poll: now,
@@ -214,8 +217,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 }
             }
         }
-        let from_start =
-            !planned.is_empty() && !self.waits_for_turn(now) && self.handles.catch_up.may_scan_from_start();
+        let from_start = !planned.is_empty() && self.handles.catch_up.may_scan_from_start();
         let cursors = &self.handles.cursors;
         let claim = |(queue, limit, idle)| PlannedClaim { queue, limit, idle, start: cursors.start(queue, from_start) };
         planned.into_iter().map(claim).collect()
@@ -227,9 +229,9 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         self.queues.iter().enumerate().filter_map(of_queue).fold(self.next_poll, Instant::min)
     }
 
-    /// Whether the next claim waits for its turn. Not if a queue of this worker has no backlog: its jobs would wait, too.
-    fn waits_for_turn(&self, now: Instant) -> bool {
-        self.queues.iter().all(QueuePlan::is_draining) && self.handles.turns.apply(now)
+    /// Whether the next claim takes its turn. Not if a queue of this worker has no backlog: its jobs would wait, too.
+    fn takes_turn(&self, session: &Session, now: Instant) -> bool {
+        session.is_direct() && self.turns.apply(now) && self.queues.iter().all(QueuePlan::is_draining)
     }
 
     /// Takes the session for claims. The caller puts it back unless it fails.
@@ -242,39 +244,25 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
     async fn claim(&mut self, planned: &[PlannedClaim]) -> Result<Claimed, Error> {
         let session = self.take_session().await?;
         self.unanswered.check(&self.handles, &session).await;
+        let handles = Arc::clone(&self.handles);
         let request = |claim: &PlannedClaim| ClaimRequest {
-            queue: &self.handles.config.queues[claim.queue].name,
+            queue: &handles.config.queues[claim.queue].name,
             limit: claim.limit,
             after: claim.start.positions,
         };
         let requests: Vec<ClaimRequest<'_>> = planned.iter().map(request).collect();
-        let worker = self.handles.lease.worker_id();
+        let claim = Claim::new(handles.lease.worker_id(), &handles.kinds, &requests);
         let began = Instant::now();
-        let kinds = &self.handles.kinds;
-        let in_turn = session.is_direct() && self.waits_for_turn(began);
-        let answer = if in_turn {
-            within(CLAIM_IN_TURN_TIMEOUT, claim::claim_in_turn(&session, worker, kinds, &requests)).await
-        } else {
-            let claimed = within(CLAIM_TIMEOUT, claim::claim(&session, worker, kinds, &requests)).await;
-            claimed.map(|claimed| (claimed, true))
-        };
+        let answer = self.run_claim(&session, &claim).await;
         match answer {
-            Ok((claimed, had_turn)) => {
-                if had_turn {
-                    self.session.keep(session);
-                } else {
-                    tracing::debug!(
-                        "a peer has kept its turn to claim for too long: claiming without turns for a minute"
-                    );
-                    self.handles.turns.pause(Instant::now());
-                }
+            Ok(claimed) => {
+                self.session.keep(session);
                 self.reconnect.reset();
                 self.batch.grow();
-                self.note_cost(planned, claimed.jobs.len(), began.elapsed());
+                self.note_cost(planned, claimed.jobs.len(), began.elapsed() - claimed.waited);
                 self.send_events(planned, &claimed, began.elapsed());
-                let turn_took = if in_turn { began.elapsed() } else { Duration::ZERO };
                 for claim in planned {
-                    self.queues[claim.queue].turn_took(turn_took);
+                    self.queues[claim.queue].turn_waited(claimed.waited);
                 }
                 Ok(claimed)
             }
@@ -288,6 +276,31 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 Err(error)
             }
         }
+    }
+
+    /// Runs a claim, in its turn if there is a backlog.
+    async fn run_claim(&mut self, session: &Session, claim: &Claim<'_>) -> Result<Claimed, Error> {
+        let now = Instant::now();
+        if self.takes_turn(session, now) {
+            let skip_locked = self.turns.skip_locked(now);
+            match within(CLAIM_IN_TURN_TIMEOUT, claim.run_in_turn(session, skip_locked)).await? {
+                InTurn::Claimed(claimed) => {
+                    self.turns.had_turn(skip_locked);
+                    return Ok(claimed);
+                }
+                InTurn::MissedTurn => {
+                    tracing::debug!(
+                        "a peer has kept its turn to claim for too long: claiming without turns for a while"
+                    );
+                    self.turns.missed_turn(Instant::now());
+                }
+                InTurn::MetLockedJob => {
+                    tracing::debug!("a transaction has kept a waiting job locked: skipping locked jobs for a while");
+                    self.turns.met_locked_job(Instant::now());
+                }
+            }
+        }
+        within(CLAIM_TIMEOUT, claim.run(session)).await
     }
 
     /// Sends one event per queue of the claim.

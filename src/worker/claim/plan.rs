@@ -136,9 +136,9 @@ impl QueuePlan {
         self.is_draining
     }
 
-    /// Records the time that a claim took with the wait for its turn. Zero if it did not wait.
-    pub fn turn_took(&mut self, time: Duration) {
-        self.prefetch.turn_took(time);
+    /// Records how long the last claim waited for its turn.
+    pub fn turn_waited(&mut self, time: Duration) {
+        self.prefetch.turn_waited(time);
     }
 
     /// Records an answered claim. Returns whether it did not find a notified job, and what to do about the idle lock.

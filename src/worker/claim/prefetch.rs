@@ -1,7 +1,7 @@
 //! Prefetch: how many jobs to claim beyond the free slots.
 //!
 //! It is the number that the slots will probably take within 50 ms, by the recent rate of freed slots. If claims wait for
-//! their turn, twice the time of a claim is added. A queue of short jobs always has the next ones buffered. A queue of long
+//! their turn, twice the time of that wait is added. A queue of short jobs always has the next ones buffered. A queue of long
 //! jobs takes none from other workers.
 //!
 //! Promise: at most 2,000 jobs, and none for a queue that frees fewer than 80 slots a second. Only a number: `plan`
@@ -27,12 +27,12 @@ pub(in crate::worker) struct Prefetch {
     per_second: f64,
     ended: u64,
     at: Instant,
-    turn_took: Duration,
+    turn_waited: Duration,
 }
 
 impl Prefetch {
     pub fn new(now: Instant) -> Self {
-        Self { per_second: 0.0, ended: 0, at: now, turn_took: Duration::ZERO }
+        Self { per_second: 0.0, ended: 0, at: now, turn_waited: Duration::ZERO }
     }
 
     /// Records the number of slots freed until now.
@@ -48,14 +48,14 @@ impl Prefetch {
         (self.ended, self.at) = (ended, now);
     }
 
-    /// Records the time that a claim took with the wait for its turn. Zero if it did not wait.
-    pub fn turn_took(&mut self, time: Duration) {
-        self.turn_took = time;
+    /// Records how long the last claim waited for its turn.
+    pub fn turn_waited(&mut self, time: Duration) {
+        self.turn_waited = time;
     }
 
     /// How many jobs to buffer.
     pub fn ahead(&self) -> usize {
-        let horizon = HORIZON + (2 * self.turn_took).min(MAX_TURN_TIME);
+        let horizon = HORIZON + (2 * self.turn_waited).min(MAX_TURN_TIME);
         let ahead = self.per_second * horizon.as_secs_f64();
         // A rate: in range and not negative.
         #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -92,11 +92,11 @@ mod tests {
         let mut prefetch = Prefetch::new(start);
         prefetch.note(4_000, start + Duration::from_secs(1));
         let without = prefetch.ahead();
-        prefetch.turn_took(Duration::from_millis(50));
+        prefetch.turn_waited(Duration::from_millis(50));
         assert!((3 * without - 3..=3 * without + 3).contains(&prefetch.ahead()), "{} {without}", prefetch.ahead());
-        prefetch.turn_took(Duration::from_secs(2));
+        prefetch.turn_waited(Duration::from_secs(2));
         assert!((5 * without - 5..=5 * without + 5).contains(&prefetch.ahead()), "{} {without}", prefetch.ahead());
-        prefetch.turn_took(Duration::ZERO);
+        prefetch.turn_waited(Duration::ZERO);
         assert_eq!(prefetch.ahead(), without);
     }
 

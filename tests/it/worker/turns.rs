@@ -2,7 +2,7 @@
 
 use crate::support::database::TestDatabase;
 use crate::support::rows::{number, number_becomes, workers_listen};
-use crate::support::wait::{PATIENCE, until, within};
+use crate::support::wait::{PATIENCE, within};
 use crate::support::worker::{TestWorker, tasks};
 use postrider::enqueue_many;
 use tokio_postgres::Client;
@@ -72,19 +72,60 @@ async fn a_turn_ends_with_its_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_alone_waits_for_no_turn() {
+async fn a_job_that_a_transaction_keeps_locked_holds_up_no_other() {
     let db = TestDatabase::new().await;
     let (client, holder) = (db.connect().await, db.connect().await);
-    let take = "SELECT pg_advisory_lock(hashtext('postrider'), 128 + postrider.idle_key('default'))";
-    holder.execute(take, &[]).await.unwrap();
+    enqueue_many(&client, &tasks(5_000)).await.unwrap();
+    let ids = "SELECT count(*), max(id) FROM (SELECT id FROM postrider.job ORDER BY id LIMIT 2500) AS half";
+    let middle: i64 = client.query_one(ids, &[]).await.unwrap().get(1);
+    holder.batch_execute(&format!("BEGIN; SELECT FROM postrider.job WHERE id = {middle} FOR UPDATE")).await.unwrap();
     let worker = worker(&db);
-    workers_listen(&client, 1).await;
-    let waits = "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event = 'advisory'";
-    enqueue_many(&client, &tasks(10_000)).await.unwrap();
-    until("the backlog is done", PATIENCE, || async {
-        assert_eq!(number(&client, waits).await, 0, "a claim waits");
-        (number(&client, "SELECT count(*) FROM postrider.job").await == 0).then_some(())
-    })
-    .await;
+    number_becomes(&client, "SELECT count(*) FROM postrider.job", 1).await;
+    assert_eq!(number(&client, "SELECT id FROM postrider.job").await, middle);
+    holder.batch_execute("COMMIT").await.unwrap();
+    number_becomes(&client, "SELECT count(*) FROM postrider.job", 0).await;
+    assert_eq!(number(&client, FINISHED_ONCE).await, 5_000);
     worker.stop().await;
+}
+
+/// Whether a claim takes a job that another transaction is changing, and that it waits for.
+async fn is_claimed_after(change: &str, end: &str) -> bool {
+    let db = TestDatabase::new().await;
+    let (client, other, claimer) = (db.connect().await, db.connect().await, db.connect().await);
+    enqueue_many(&client, &tasks(3)).await.unwrap();
+    let worker = "INSERT INTO postrider.worker (id, lock_key, lease_ms, pid, host, version, queues)
+        VALUES ('00000000-0000-0000-0000-000000000001', 1, 15000, 1, 'h', 'v', '{default}')";
+    client.batch_execute(worker).await.unwrap();
+    let middle = number(&client, "SELECT id FROM postrider.job ORDER BY id OFFSET 1 LIMIT 1").await;
+    let prepare = format!(
+        "PREPARE claim (text[], bigint[], text[], uuid, timestamptz[], bigint[]) AS {}",
+        include_str!("../../../sql/queries/claim/claim.sql").replace(" FOR UPDATE SKIP LOCKED", "")
+    );
+    claimer.batch_execute(&prepare).await.unwrap();
+    other.batch_execute(&format!("BEGIN; {change} WHERE id = {middle}")).await.unwrap();
+    let claim = "EXECUTE claim ('{default}', '{100}', '{task}', '00000000-0000-0000-0000-000000000001',
+        array_fill('1970-01-01Z'::timestamptz, ARRAY[4]), array_fill(0::bigint, ARRAY[4]))";
+    let claimed = tokio::spawn(async move { claimer.query(claim, &[]).await });
+    let waits = "SELECT count(*) FROM pg_stat_activity
+        WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'EXECUTE claim%'";
+    number_becomes(&client, waits, 1).await;
+    other.batch_execute(end).await.unwrap();
+    let rows = claimed.await.unwrap().unwrap();
+    // The last row is about the claim.
+    let claimed: Vec<i64> = rows.iter().filter_map(|row| row.get(0)).collect();
+    let is_claimed = claimed.contains(&middle);
+    assert_eq!(claimed.len(), if is_claimed { 3 } else { 2 });
+    is_claimed
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_takes_a_job_as_the_transaction_leaves_it_that_it_waited_for() {
+    for (change, end, expected) in [
+        ("UPDATE postrider.job SET run_at = now() + interval '1 hour'", "COMMIT", false),
+        ("UPDATE postrider.job SET running = true", "COMMIT", false),
+        ("DELETE FROM postrider.job", "COMMIT", false),
+        ("DELETE FROM postrider.job", "ROLLBACK", true),
+    ] {
+        assert_eq!(is_claimed_after(change, end).await, expected, "{change}; {end}");
+    }
 }
