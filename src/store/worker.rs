@@ -202,7 +202,9 @@ pub(crate) async fn rescue_worker(
 /// Rescues stranded jobs. Returns them, and the number of others that are locked.
 pub(crate) async fn rescue_stranded(database: &Database) -> Result<(Vec<Rescued>, usize), Error> {
     let tx = database.begin_without_wait("rescue", RESCUE_LIMITS).await?;
-    let rows = tx.commit_with(Statements::on(&tx).query_typed(sql!("worker/rescue_stranded"), &[])).await?;
+    let statements = Statements::on(&tx);
+    statements.batch_execute(sql!("worker/rescue_session")).await?;
+    let rows = tx.commit_with(statements.query_typed(sql!("worker/rescue_stranded"), &[])).await?;
     let (mut returned, mut locked) = (Vec::new(), 0);
     for row in &rows {
         if row.try_get("is_returned")? { returned.push(rescued(row)?) } else { locked += 1 }

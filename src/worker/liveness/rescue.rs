@@ -11,8 +11,8 @@
 //!
 //! Promises: running it twice is safe, because the lease is deleted once, and only jobs that are still `running` under
 //! the dead worker are returned. A scan for stranded jobs finds those that this statement did not reach: at the start,
-//! after the death of a peer and every 10 min. Workers that share a database spread their scans, each of which reads the
-//! whole table, over 5 s a worker.
+//! after the death of a peer and every 10 min. Workers that share a database spread their scans, each of which reads all
+//! due jobs, over 5 s a worker.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,7 +46,7 @@ const LONGEST_GAP: Duration = Duration::from_secs(3);
 const LOCKED_AGAIN: Duration = Duration::from_secs(1);
 /// A dead worker's claim may still commit this long after the worker was declared dead.
 const STRANDED_AFTER: Duration = Duration::from_secs(6);
-/// How often to scan for stranded jobs in any case. The scan reads the whole table of unfinished jobs.
+/// How often to scan for stranded jobs in any case. The scan reads all jobs that are due.
 const STRANDED_EVERY: Duration = Duration::from_mins(10);
 /// Over how long the live peers spread their scans, each: they start together, and see a death together.
 const STRANDED_SPREAD: Duration = Duration::from_secs(5);
