@@ -14,8 +14,8 @@ use crate::error::Error;
 use crate::job::Priority;
 
 const WEEK: Duration = Duration::from_hours(7 * 24);
-/// Due jobs.
-const DUE: u64 = 200_000;
+/// Due jobs: enough for several vacuums, which read the scheduled ones.
+const DUE: u64 = 1_000_000;
 
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     let (scheduled, rounds, setup) = (rig.plan.jobs(1_000_000, 100_000), rig.plan.rounds(), rig.setup());
