@@ -149,6 +149,6 @@ impl Session {
     }
 }
 
-fn values<'p>(params: Params<'p>) -> Vec<&'p (dyn ToSql + Sync)> {
+fn values(params: Params<'_>) -> Vec<&(dyn ToSql + Sync)> {
     params.iter().map(|(value, _)| *value).collect()
 }

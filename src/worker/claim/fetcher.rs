@@ -259,7 +259,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 self.session.keep(session);
                 self.reconnect.reset();
                 self.batch.grow();
-                self.note_cost(planned, claimed.jobs.len(), began.elapsed() - claimed.waited);
+                self.note_cost(planned, claimed.jobs.len(), began.elapsed().saturating_sub(claimed.waited));
                 self.send_events(planned, &claimed, began.elapsed());
                 for claim in planned {
                     self.queues[claim.queue].turn_waited(claimed.waited);
@@ -283,7 +283,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         let now = Instant::now();
         if self.takes_turn(session, now) {
             let skip_locked = self.turns.skip_locked(now);
-            match within(CLAIM_IN_TURN_TIMEOUT, claim.run_in_turn(session, skip_locked)).await? {
+            match within(CLAIM_IN_TURN_TIMEOUT, Box::pin(claim.run_in_turn(session, skip_locked))).await? {
                 InTurn::Claimed(claimed) => {
                     self.turns.had_turn(skip_locked);
                     return Ok(claimed);

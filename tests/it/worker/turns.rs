@@ -91,7 +91,7 @@ async fn a_job_that_a_transaction_keeps_locked_holds_up_no_other() {
 /// Whether a claim takes a job that another transaction is changing, and that it waits for.
 async fn is_claimed_after(change: &str, end: &str) -> bool {
     let db = TestDatabase::new().await;
-    let (client, other, claimer) = (db.connect().await, db.connect().await, db.connect().await);
+    let (client, other, session) = (db.connect().await, db.connect().await, db.connect().await);
     enqueue_many(&client, &tasks(3)).await.unwrap();
     let worker = "INSERT INTO postrider.worker (id, lock_key, lease_ms, pid, host, version, queues)
         VALUES ('00000000-0000-0000-0000-000000000001', 1, 15000, 1, 'h', 'v', '{default}')";
@@ -101,16 +101,16 @@ async fn is_claimed_after(change: &str, end: &str) -> bool {
         "PREPARE claim (text[], bigint[], text[], uuid, timestamptz[], bigint[]) AS {}",
         include_str!("../../../sql/queries/claim/claim.sql").replace(" FOR UPDATE SKIP LOCKED", "")
     );
-    claimer.batch_execute(&prepare).await.unwrap();
+    session.batch_execute(&prepare).await.unwrap();
     other.batch_execute(&format!("BEGIN; {change} WHERE id = {middle}")).await.unwrap();
     let claim = "EXECUTE claim ('{default}', '{100}', '{task}', '00000000-0000-0000-0000-000000000001',
         array_fill('1970-01-01Z'::timestamptz, ARRAY[4]), array_fill(0::bigint, ARRAY[4]))";
-    let claimed = tokio::spawn(async move { claimer.query(claim, &[]).await });
+    let pending = tokio::spawn(async move { session.query(claim, &[]).await });
     let waits = "SELECT count(*) FROM pg_stat_activity
         WHERE datname = current_database() AND wait_event_type = 'Lock' AND query LIKE 'EXECUTE claim%'";
     number_becomes(&client, waits, 1).await;
     other.batch_execute(end).await.unwrap();
-    let rows = claimed.await.unwrap().unwrap();
+    let rows = pending.await.unwrap().unwrap();
     // The last row is about the claim.
     let claimed: Vec<i64> = rows.iter().filter_map(|row| row.get(0)).collect();
     let is_claimed = claimed.contains(&middle);
