@@ -11,8 +11,8 @@
 -- ctid and is skipped.
 --
 -- In a turn, the claim runs without FOR UPDATE SKIP LOCKED (src/store/claim.rs). Then it may wait for a transaction that
--- changes a row. The conditions after the ctid are for the row that this transaction leaves. They match no index, so that
--- the plan cannot use one.
+-- changes a row. The conditions after the ctid are for the row that this transaction leaves: older releases of Postgres do
+-- not compare its ctid again. They match no index, so that the plan cannot use one.
 WITH wanted AS MATERIALIZED (
     SELECT w.queue, w.slots, w.number::integer * 4 AS last
     FROM unnest($1::text[], $2::bigint[]) WITH ORDINALITY AS w (queue, slots, number)
