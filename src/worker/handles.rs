@@ -4,7 +4,7 @@
 //! SQL.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 
 use crate::observe::Events;
 use crate::postgres::Database;
@@ -34,6 +34,7 @@ pub(super) struct WorkerHandles {
     pub metrics: Arc<Metrics>,
     pub events: Events,
     direct: AtomicBool,
+    live_peers: AtomicU32,
 }
 
 impl WorkerHandles {
@@ -61,6 +62,7 @@ impl WorkerHandles {
             metrics,
             events,
             direct: AtomicBool::new(false),
+            live_peers: AtomicU32::new(0),
         }
     }
 
@@ -72,6 +74,15 @@ impl WorkerHandles {
     /// Until that is proved, a connection is treated as pooled.
     pub fn is_direct(&self) -> bool {
         self.direct.load(Ordering::Acquire)
+    }
+
+    pub fn set_live_peers(&self, peers: usize) {
+        self.live_peers.store(u32::try_from(peers).unwrap_or(u32::MAX), Ordering::Relaxed);
+    }
+
+    /// How many other workers are registered and not dead, as of the last probe. 0 before the first one.
+    pub fn live_peers(&self) -> u32 {
+        self.live_peers.load(Ordering::Relaxed)
     }
 
     /// The number of a served queue.

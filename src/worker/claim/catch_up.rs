@@ -4,7 +4,7 @@
 //! workers together scan for at most a twentieth of the time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
@@ -35,7 +35,6 @@ pub(in crate::worker) struct CatchUp {
     /// Claims have used a cursor since the last catch-up scan.
     is_due: AtomicBool,
     scan_soon: Notify,
-    peers: AtomicU32,
 }
 
 impl Default for CatchUp {
@@ -46,7 +45,6 @@ impl Default for CatchUp {
             scanned_at_us: AtomicU64::new(0),
             is_due: AtomicBool::new(false),
             scan_soon: Notify::new(),
-            peers: AtomicU32::new(0),
         }
     }
 }
@@ -76,15 +74,10 @@ impl CatchUp {
         self.scan_soon.notify_one();
     }
 
-    /// Records how many other workers scan, too.
-    pub fn share_with(&self, peers: usize) {
-        self.peers.store(u32::try_from(peers).unwrap_or(u32::MAX), Ordering::Relaxed);
-    }
-
-    /// The pause before the next scan.
-    fn pause(&self) -> Duration {
+    /// The pause before the next scan, if so many other workers scan, too.
+    fn pause(&self, peers: u32) -> Duration {
         let alone = self.cost() * PAUSE_FACTOR;
-        let shared = alone.saturating_mul(self.peers.load(Ordering::Relaxed).saturating_add(1));
+        let shared = alone.saturating_mul(peers.saturating_add(1));
         shared.min(alone.max(MAX_SHARED_PAUSE))
     }
 
@@ -102,7 +95,7 @@ pub(in crate::worker) async fn run(handles: Arc<WorkerHandles>) {
     let catch_up = &handles.catch_up;
     let mut session = SessionSlot::default();
     loop {
-        let pause = catch_up.pause();
+        let pause = catch_up.pause(handles.live_peers());
         tokio::time::sleep(pause.max(MIN_PAUSE)).await;
         tokio::select! {
             () = catch_up.scan_soon.notified() => {}
@@ -142,8 +135,7 @@ mod tests {
         let catch_up = CatchUp::default();
         let pause = |cost_ms, peers| {
             catch_up.scan_took(Duration::from_millis(cost_ms));
-            catch_up.share_with(peers);
-            catch_up.pause()
+            catch_up.pause(peers)
         };
         assert_eq!(pause(10, 0), Duration::from_millis(200));
         assert_eq!(pause(10, 15), Duration::from_millis(3_200));

@@ -160,7 +160,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         let idle_locks = &self.handles.idle_locks;
         for (number, plan) in self.queues.iter_mut().enumerate() {
             if pending.has(number) {
-                plan.on_notify(idle_locks.of(number), now);
+                plan.on_notify(idle_locks.of(number), self.handles.live_peers(), now);
             }
             if plan.verifies_peer(idle_locks.of(number), now) {
                 idle_locks.verify_peer(number);

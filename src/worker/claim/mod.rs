@@ -9,6 +9,7 @@
 //! - `fetcher` runs the claim loop: one statement for all queues of the worker. It does the I/O
 //! - `plan` decides the next step of a queue, without I/O
 //! - `timing` decides when to claim from a queue next, `wake` collects the signals to claim earlier
+//! - `peer_checks` decides which notifications to follow while a peer is idle, too
 //! - `prefetch` decides how many jobs are claimed beyond the free slots
 //! - `cursor` stores the position at which the index scan resumes, `catch_up` scans behind it
 //! - `idle_lock` makes an enqueue send a notification while a worker is idle
@@ -25,6 +26,7 @@ pub(super) mod clock;
 pub(super) mod cursor;
 pub(super) mod fetcher;
 pub(super) mod idle_lock;
+pub(super) mod peer_checks;
 pub(super) mod plan;
 pub(super) mod prefetch;
 pub(super) mod timing;

@@ -70,9 +70,8 @@ impl QueuePlan {
     }
 
     /// Handles a notification of a job.
-    pub fn on_notify(&mut self, idle: IdleState, now: Instant) {
-        self.is_notified = true;
-        self.timer.on_notify(idle, now);
+    pub fn on_notify(&mut self, idle: IdleState, peers: u32, now: Instant) {
+        self.is_notified |= self.timer.on_notify(idle, peers, now);
     }
 
     /// Claims no later than `time`.
@@ -189,7 +188,7 @@ mod tests {
         plan.on_claim(ClaimOutcome { asked: 10, got: 0, idle: IdleState::Holding }, now);
         assert_eq!(plan.step(&idle, 1_000, now), Step::Wait);
         assert_eq!(plan.deadline(&idle, now), None);
-        plan.on_notify(IdleState::Holding, now);
+        plan.on_notify(IdleState::Holding, 1, now);
         assert_eq!(plan.step(&idle, 1_000, now), Step::Claim(10));
     }
 

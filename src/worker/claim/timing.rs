@@ -19,6 +19,7 @@
 use std::time::{Duration, Instant};
 
 use crate::worker::claim::idle_lock::IdleState;
+use crate::worker::claim::peer_checks::PeerChecks;
 
 /// The delay after a batch that left slots free, so that a stream of jobs is claimed in batches.
 const BATCH_DELAY: Duration = Duration::from_millis(1);
@@ -44,6 +45,7 @@ pub(in crate::worker) struct ClaimTimer {
     empty_claims: u32,
     /// The time of the last claim here after a notification that a peer handles.
     deferred_to_peer_at: Option<Instant>,
+    peer_checks: PeerChecks,
 }
 
 /// What a claim returned.
@@ -65,7 +67,13 @@ pub(in crate::worker) enum IdleLockAction {
 
 impl ClaimTimer {
     pub fn new(now: Instant) -> Self {
-        Self { next: Some(now), productive_claims: 0, empty_claims: 0, deferred_to_peer_at: None }
+        Self {
+            next: Some(now),
+            productive_claims: 0,
+            empty_claims: 0,
+            deferred_to_peer_at: None,
+            peer_checks: PeerChecks::default(),
+        }
     }
 
     /// When to claim next. None while the queue waits for a notification.
@@ -77,9 +85,12 @@ impl ClaimTimer {
         self.next.is_some_and(|next| next <= now)
     }
 
-    /// Handles a notification of a job.
-    pub fn on_notify(&mut self, state: IdleState, now: Instant) {
+    /// Handles a notification of a job. Returns whether a claim follows.
+    pub fn on_notify(&mut self, state: IdleState, peers: u32, now: Instant) -> bool {
         let at = if state == IdleState::HeldByPeer {
+            if !self.peer_checks.follows(peers, fastrand::f64()) {
+                return false;
+            }
             let soon = now + PEER_HEAD_START + PEER_HEAD_START_JITTER.mul_f64(fastrand::f64());
             let at = self.deferred_to_peer_at.map_or(soon, |last| soon.max(last + MIN_BETWEEN_PEER_CHECKS));
             self.deferred_to_peer_at = Some(at);
@@ -88,6 +99,7 @@ impl ClaimTimer {
             now
         };
         self.claim_by(at);
+        true
     }
 
     /// Claims no later than `time`.
@@ -97,6 +109,7 @@ impl ClaimTimer {
 
     /// Plans the next claim after an answered one.
     pub fn on_claim(&mut self, claim: ClaimOutcome, now: Instant) -> IdleLockAction {
+        self.peer_checks.on_claim(claim.got);
         if claim.got > 0 {
             self.productive_claims += 1;
             self.empty_claims = 0;
@@ -155,7 +168,7 @@ mod tests {
         timer.claim_by(now);
         timer.on_claim(claim(5, 0, IdleState::Holding), now);
         assert_eq!(timer.next(), None);
-        timer.on_notify(IdleState::Holding, now);
+        timer.on_notify(IdleState::Holding, 1, now);
         assert!(timer.is_due(now));
     }
 
@@ -184,11 +197,11 @@ mod tests {
         let now = Instant::now();
         let mut timer = ClaimTimer::new(now);
         timer.on_claim(claim(5, 0, IdleState::HeldByPeer), now);
-        timer.on_notify(IdleState::HeldByPeer, now);
+        timer.on_notify(IdleState::HeldByPeer, 1, now);
         let first = timer.next().unwrap();
         assert!(first >= now + PEER_HEAD_START && first <= now + PEER_HEAD_START + PEER_HEAD_START_JITTER);
         timer.on_claim(claim(5, 0, IdleState::HeldByPeer), first);
-        timer.on_notify(IdleState::HeldByPeer, first);
+        timer.on_notify(IdleState::HeldByPeer, 1, first);
         assert!(timer.next().unwrap() >= first + MIN_BETWEEN_PEER_CHECKS);
     }
 }

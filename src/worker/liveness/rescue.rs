@@ -104,7 +104,7 @@ impl Rescuer {
         self.probed_at = now;
         self.watched.retain(|id, _| peers.iter().any(|peer| peer.id == *id));
         let (dead, live): (Vec<_>, Vec<_>) = peers.into_iter().partition(|peer| self.is_dead(peer, now, gap));
-        self.handles.catch_up.share_with(live.len());
+        self.handles.set_live_peers(live.len());
         let spread = spread(live.len());
         self.next_stranded_scan.get_or_insert(now + spread);
         for peer in dead {

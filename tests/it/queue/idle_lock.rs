@@ -1,6 +1,7 @@
 //! Which workers are notified of a new job: only idle ones, and none of their jobs is missed (CONFORMANCE 6).
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
@@ -8,6 +9,7 @@ use crate::support::notifications::NotificationProbe;
 use crate::support::rows::{job_becomes, number_becomes, workers_listen};
 use crate::support::wait::{PATIENCE, until};
 use crate::support::worker::{Starts, TestWorker, task};
+use postrider::observe::Event;
 use postrider::{NewJob, State, enqueue, enqueue_many};
 use tokio::sync::Semaphore;
 use tokio_postgres::Client;
@@ -134,4 +136,52 @@ async fn a_worker_that_becomes_busy_leaves_the_next_job_to_an_idle_one() {
         worker.stop().await;
     }
     number_becomes(&client, "SELECT count(*) FROM postrider.job", 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_wakes_few_of_many_idle_workers() {
+    const WORKERS: u32 = 12;
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let claims = Arc::new(AtomicU32::new(0));
+    let workers: Vec<TestWorker> = (0..WORKERS)
+        .map(|_| {
+            let claims = Arc::clone(&claims);
+            TestWorker::start(
+                &db.another_pool(),
+                |w| {
+                    let w = w.queue("default", 5).poll_interval(NEVER);
+                    let mut events = w.events();
+                    tokio::spawn(async move {
+                        while let Some(event) = events.next().await {
+                            claims
+                                .fetch_add(u32::from(matches!(event, Event::ClaimFinished { .. })), Ordering::Relaxed);
+                        }
+                    });
+                    w
+                },
+                |_, _| async { Ok(()) },
+            )
+        })
+        .collect();
+    workers_listen(&client, WORKERS.into()).await;
+    // At first all check, and find nothing.
+    let run = async |jobs: u32| {
+        let before = claims.load(Ordering::Relaxed);
+        for _ in 0..jobs {
+            somebody_is_idle(&client, true).await;
+            let id = enqueue(&client, &task("alone")).await.unwrap();
+            job_becomes(&client, id, State::Completed).await;
+            // Longer than a check is put off.
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+        (claims.load(Ordering::Relaxed) - before) / jobs
+    };
+    println!("{} claims a job while the workers learn", run(40).await);
+    let claims = run(40).await;
+    println!("{claims} claims a job afterwards, {WORKERS} workers");
+    assert!(claims <= 8, "{claims} claims a job");
+    for worker in workers {
+        worker.stop().await;
+    }
 }
