@@ -87,7 +87,9 @@ async fn a_claim_whose_answer_is_lost_leaves_no_job_running() {
     let client = db.connect().await;
     enqueue_many(&client, &tasks(5)).await.unwrap();
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 5).await;
-    assert!(proxy.swallowed() > 0 && worker.starts.try_recv().is_err());
+    // The jobs are seen before their answer has reached the proxy.
+    until("the answer is swallowed", PATIENCE, || async { (proxy.swallowed() > 0).then_some(()) }).await;
+    assert!(worker.starts.try_recv().is_err());
     proxy.cut("claim");
     for _ in 0..5 {
         assert_eq!(worker.next_start().await.attempt, 1, "the attempt that never started is not counted");
