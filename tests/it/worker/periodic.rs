@@ -213,6 +213,8 @@ async fn a_host_clock_hours_off_moves_nothing() {
             "CREATE SCHEMA skewed;
              CREATE FUNCTION skewed.now() RETURNS timestamptz LANGUAGE sql STABLE
                  AS 'SELECT pg_catalog.now() + interval ''{hours} h''';
+             CREATE FUNCTION skewed.statement_timestamp() RETURNS timestamptz LANGUAGE sql STABLE
+                 AS 'SELECT pg_catalog.statement_timestamp() + interval ''{hours} h''';
              CREATE FUNCTION skewed.clock_timestamp() RETURNS timestamptz LANGUAGE sql VOLATILE
                  AS 'SELECT pg_catalog.clock_timestamp() + interval ''{hours} h''';
              DO $$ BEGIN EXECUTE format('ALTER DATABASE %I SET search_path = skewed, pg_catalog, public', current_database()); END $$"
