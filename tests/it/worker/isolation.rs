@@ -11,7 +11,7 @@ use postrider::{Context, JobError, State, admin, enqueue};
 
 const NEIGHBOURS: usize = 3;
 
-/// How many handlers run, and how many did at most since this was set to 0.
+/// How many handlers run, and how many did at most.
 #[derive(Default)]
 struct Crowd {
     running: AtomicUsize,
@@ -89,8 +89,8 @@ async fn the_neighbours_of_a_killer_are_spared_from_the_third_time_on() {
         }
         worker.kill().await;
     }
-    // From now on each of them runs alone.
-    crowd.most.store(0, Ordering::Release);
+    // From now on each of them runs alone. Counted anew: a handler of a killed worker may enter the old crowd late.
+    let crowd = Arc::new(Crowd::default());
     for _ in 0..3 {
         let mut worker = worker(&db, &crowd);
         while worker.next_start().await.name != "killer" {}
