@@ -28,6 +28,6 @@ pub(super) fn bare(args: &Args) -> BareJob<'_> {
         args,
         queue: DEFAULT_QUEUE,
         priority: Priority::default().number(),
-        max_attempts: i32::try_from(DEFAULT_MAX_ATTEMPTS).unwrap_or(i32::MAX),
+        max_attempts: i16::try_from(DEFAULT_MAX_ATTEMPTS).unwrap_or(i16::MAX),
     }
 }

@@ -230,8 +230,8 @@ impl NewJob {
         self
     }
 
-    pub(crate) fn stored_max_attempts(&self) -> i32 {
+    pub(crate) fn stored_max_attempts(&self) -> i16 {
         // At most 10,000: validated when it was set.
-        i32::try_from(self.max_attempts).unwrap_or(i32::MAX)
+        i16::try_from(self.max_attempts).unwrap_or(i16::MAX)
     }
 }

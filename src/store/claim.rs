@@ -234,8 +234,8 @@ fn claimed_job(row: &Row) -> Result<ClaimedJob, Error> {
     Ok(ClaimedJob {
         id: row.try_get(0)?,
         claim: row.try_get(1)?,
-        attempt: row.try_get(2)?,
-        max_attempts: row.try_get(3)?,
+        attempt: row.try_get::<_, i16>(2)?.into(),
+        max_attempts: row.try_get::<_, i16>(3)?.into(),
         request: number(row, 4)?,
         kind: number(row, 5)?,
         priority: row.try_get(6)?,

@@ -24,7 +24,7 @@ pub(crate) async fn enqueue(client: &impl Queryable, job: &NewJob) -> Result<Job
                 (&i32::from(job.priority.number()), Type::INT4),
                 (&job.due.at(), Type::TIMESTAMPTZ),
                 (&job.due.delay_seconds(), Type::FLOAT8),
-                (&job.stored_max_attempts(), Type::INT4),
+                (&i32::from(job.stored_max_attempts()), Type::INT4),
                 (&job.unique_key, Type::TEXT),
             ],
         )
@@ -40,7 +40,7 @@ pub(crate) async fn enqueue_many(client: &impl Queryable, jobs: &[NewJob]) -> Re
     let run_ats: Vec<Option<DateTime<Utc>>> = jobs.iter().map(|job| job.due.at()).collect();
     let delays: Vec<f64> = jobs.iter().map(|job| job.due.delay_seconds()).collect();
     let delays = delays.iter().any(|delay| *delay > 0.0).then_some(delays);
-    let max_attempts: Vec<i32> = jobs.iter().map(NewJob::stored_max_attempts).collect();
+    let max_attempts: Vec<i32> = jobs.iter().map(|job| job.stored_max_attempts().into()).collect();
     let has_key = jobs.iter().any(|job| job.unique_key.is_some());
     let unique_keys: Option<Vec<Option<&str>>> =
         has_key.then(|| jobs.iter().map(|job| job.unique_key.as_deref()).collect());
@@ -63,7 +63,7 @@ pub(crate) async fn enqueue_many(client: &impl Queryable, jobs: &[NewJob]) -> Re
 }
 
 /// The columns of `copy_jobs`, in order.
-const COPY_TYPES: [Type; 6] = [Type::TEXT, Type::JSONB, Type::TEXT, Type::INT2, Type::TIMESTAMPTZ, Type::INT4];
+const COPY_TYPES: [Type; 6] = [Type::TEXT, Type::JSONB, Type::TEXT, Type::INT2, Type::TIMESTAMPTZ, Type::INT2];
 
 /// Streams jobs into the table. Delays are relative to `now`.
 pub(crate) async fn copy_jobs(

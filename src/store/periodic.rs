@@ -74,7 +74,7 @@ pub(crate) async fn fire(
         (&job.args, Type::JSONB),
         (&job.queue, Type::TEXT),
         (&i32::from(job.priority.number()), Type::INT4),
-        (&job.stored_max_attempts(), Type::INT4),
+        (&i32::from(job.stored_max_attempts()), Type::INT4),
     ];
     let tx = database.begin(LIMITS).await?;
     let row = tx.commit_with(Statements::on(&tx).query_typed_opt(sql!("periodic/fire_tick"), params)).await?;

@@ -28,7 +28,7 @@ impl Finish {
 /// The ends of all jobs, by key.
 pub async fn finished(admin: &Client) -> HashMap<String, Vec<Finish>> {
     let query =
-        "SELECT args ->> 'key', state, attempted_by, attempt, (extract(epoch FROM finished_at) * 1000000)::bigint
+        "SELECT args ->> 'key', state::text, attempted_by, attempt::integer, (extract(epoch FROM finished_at) * 1000000)::bigint
                  FROM postrider.job_history WHERE kind = 'chore'";
     let mut finished = HashMap::<String, Vec<Finish>>::new();
     for row in admin.query(query, &[]).await.expect("the history") {

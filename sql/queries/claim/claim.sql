@@ -24,7 +24,7 @@ claimed AS (
     UPDATE postrider.job AS j
     SET running = true, attempted_by = $4, attempted_at = statement_timestamp(),
         -- A value edited by hand must not fail the whole claim.
-        attempt = least(j.attempt, 2147483646) + 1, claim = j.claim % 2147483647 + 1
+        attempt = least(j.attempt, 32766::smallint) + 1::smallint, claim = j.claim % 2147483647 + 1
     WHERE j.ctid = ANY (ARRAY(
         SELECT picked.ctid
         FROM wanted

@@ -17,7 +17,7 @@ INSERT INTO postrider.job_history (
     priority, crash_count, state, queue, kind, args, errors, unique_key,
     options, group_key, flow)
 SELECT id, run_at, created_at, attempted_at, now(), attempted_by, postrider.expires_on(retention_seconds),
-       claim, attempt, max_attempts, priority, crash_count, state, queue, kind, args,
+       claim, attempt, max_attempts, priority, crash_count, state::postrider.final_state, queue, kind, args,
        CASE WHEN error IS NULL THEN errors ELSE postrider.append_error(errors, attempt, error, trace) END,
        unique_key, options, group_key, flow
 FROM finished

@@ -4,7 +4,8 @@
 (
     SELECT j.id, postrider.readable(j.kind) AS kind, postrider.readable(j.queue) AS queue, j.priority::integer AS priority,
            CASE WHEN j.running THEN 'running' ELSE 'retryable' END AS state,
-           postrider.readable(j.args) AS args, j.attempt, j.max_attempts, j.run_at, j.created_at, j.attempted_at, j.attempted_by,
+           postrider.readable(j.args) AS args, j.attempt::integer AS attempt, j.max_attempts::integer AS max_attempts,
+           j.run_at, j.created_at, j.attempted_at, j.attempted_by,
            NULL::timestamptz AS finished_at, postrider.readable(j.errors -> -1 ->> 'error') AS error,
            coalesce(postrider.readable(j.errors), '[]') AS errors, NULL::jsonb AS output, j.failed_at
     FROM postrider.job AS j
@@ -19,8 +20,8 @@
 UNION ALL
 (
     SELECT h.id, postrider.readable(h.kind), postrider.readable(h.queue), h.priority::integer,
-           h.state,
-           postrider.readable(h.args), h.attempt, h.max_attempts, h.run_at, h.created_at, h.attempted_at, h.attempted_by,
+           h.state::text,
+           postrider.readable(h.args), h.attempt::integer, h.max_attempts::integer, h.run_at, h.created_at, h.attempted_at, h.attempted_by,
            h.finished_at, postrider.readable(h.errors -> -1 ->> 'error'),
            coalesce(postrider.readable(h.errors), '[]'), postrider.readable(h.output), h.finished_at AS failed_at
     FROM postrider.job_history AS h

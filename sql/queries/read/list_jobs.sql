@@ -8,7 +8,8 @@
                 WHEN j.failed_at IS NOT NULL THEN 'retryable'
                 WHEN j.run_at > now() THEN 'scheduled'
                 ELSE 'available' END AS state,
-           postrider.readable(j.args) AS args, j.attempt, j.max_attempts, j.run_at, j.created_at, j.attempted_at, j.attempted_by,
+           postrider.readable(j.args) AS args, j.attempt::integer AS attempt, j.max_attempts::integer AS max_attempts,
+           j.run_at, j.created_at, j.attempted_at, j.attempted_by,
            NULL::timestamptz AS finished_at, postrider.readable(j.errors -> -1 ->> 'error') AS error,
            coalesce(postrider.readable(j.errors), '[]') AS errors, NULL::jsonb AS output
     FROM postrider.job AS j
@@ -27,13 +28,13 @@
 UNION ALL
 (
     SELECT h.id, postrider.readable(h.kind), postrider.readable(h.queue), h.priority::integer,
-           h.state,
-           postrider.readable(h.args), h.attempt, h.max_attempts, h.run_at, h.created_at, h.attempted_at, h.attempted_by,
+           h.state::text,
+           postrider.readable(h.args), h.attempt::integer, h.max_attempts::integer, h.run_at, h.created_at, h.attempted_at, h.attempted_by,
            h.finished_at, postrider.readable(h.errors -> -1 ->> 'error'),
            coalesce(postrider.readable(h.errors), '[]'), postrider.readable(h.output)
     FROM postrider.job_history AS h
     WHERE coalesce($1::text, 'completed') IN ('completed', 'cancelled', 'discarded')
-      AND ($1::text IS NULL OR h.state = $1)
+      AND ($1::text IS NULL OR h.state = CASE WHEN $1 IN ('completed', 'cancelled', 'discarded') THEN $1::postrider.final_state END)
       AND ($2::text IS NULL OR h.kind = $2)
       AND ($3::text IS NULL OR h.queue = $3)
       AND ($4::bigint IS NULL OR h.id < $4)

@@ -41,7 +41,7 @@ returned AS (
     WHERE j.id = ANY (ARRAY(SELECT id FROM taken)) AND j.id = taken.id AND j.claim = taken.claim AND j.running
     RETURNING j.id, j.queue
 )
-SELECT stranded.id, postrider.readable(stranded.kind) AS kind, stranded.attempt, stranded.max_attempts, stranded.attempted_by,
+SELECT stranded.id, postrider.readable(stranded.kind) AS kind, stranded.attempt::integer, stranded.max_attempts::integer, stranded.attempted_by,
        'attempt lost: its worker is gone' AS error, false AS discarded, returned.id IS NOT NULL AS is_returned,
        CASE WHEN returned.id IS NOT NULL THEN postrider.announce_return(returned.queue, now()) END AS announced
 FROM stranded LEFT JOIN returned ON returned.id = stranded.id

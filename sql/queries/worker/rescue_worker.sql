@@ -48,7 +48,7 @@ returned AS (
         errors = postrider.append_error(j.errors, j.attempt, lost.error, NULL)
     FROM lost
     WHERE j.id = lost.id AND NOT lost.is_final
-    RETURNING j.id, j.kind, j.attempt, j.max_attempts, j.attempted_by, lost.error, j.queue, j.run_at
+    RETURNING j.id, j.kind, j.attempt::integer, j.max_attempts::integer, j.attempted_by, lost.error, j.queue, j.run_at
 ),
 final AS (
     DELETE FROM postrider.job AS j USING lost
@@ -65,7 +65,7 @@ discarded AS (
            postrider.append_error(errors, attempt, error, NULL), unique_key,
            options, group_key, flow
     FROM final
-    RETURNING id, kind, attempt, max_attempts, attempted_by, errors -> -1 ->> 'error' AS error
+    RETURNING id, kind, attempt::integer, max_attempts::integer, attempted_by, errors -> -1 ->> 'error' AS error
 )
 SELECT id, postrider.readable(kind) AS kind, attempt, max_attempts, attempted_by, error, false AS discarded, postrider.announce_return(queue, run_at) AS announced FROM returned
 UNION ALL

@@ -17,7 +17,7 @@ pub(in crate::bench) struct BareJob<'j> {
     pub args: &'j Args,
     pub queue: &'j str,
     pub priority: i16,
-    pub max_attempts: i32,
+    pub max_attempts: i16,
 }
 
 /// The summary of the jobs in the history.
@@ -45,7 +45,7 @@ pub(in crate::bench) async fn insert_job(client: &Client, job: &BareJob<'_>) -> 
                 (job.args, Type::JSONB),
                 (&job.queue, Type::TEXT),
                 (&job.priority, Type::INT2),
-                (&job.max_attempts, Type::INT4),
+                (&job.max_attempts, Type::INT2),
             ],
         )
         .await?;
@@ -62,7 +62,7 @@ pub(in crate::bench) async fn insert_jobs(client: &Client, job: &BareJob<'_>, co
                 (&vec![job.args; count], Type::JSONB_ARRAY),
                 (&vec![job.queue; count], Type::TEXT_ARRAY),
                 (&vec![job.priority; count], Type::INT2_ARRAY),
-                (&vec![job.max_attempts; count], Type::INT4_ARRAY),
+                (&vec![job.max_attempts; count], Type::INT2_ARRAY),
             ],
         )
         .await?;
@@ -71,7 +71,7 @@ pub(in crate::bench) async fn insert_jobs(client: &Client, job: &BareJob<'_>, co
 
 /// Inserts `count` rows with COPY.
 pub(in crate::bench) async fn copy_jobs(client: &Client, job: &BareJob<'_>, count: u64) -> Result<(), Error> {
-    let types = [Type::TEXT, Type::JSONB, Type::TEXT, Type::INT2, Type::TIMESTAMPTZ, Type::INT4];
+    let types = [Type::TEXT, Type::JSONB, Type::TEXT, Type::INT2, Type::TIMESTAMPTZ, Type::INT2];
     let sink = client.copy_in(sql!("copy_jobs")).await?;
     let mut writer = pin!(BinaryCopyInWriter::new(sink, &types));
     let now = Utc::now();

@@ -49,7 +49,7 @@ pub async fn finished(client: &Client, kind: &str, state: &str) -> JobId {
              INSERT INTO postrider.job_history (id, run_at, created_at, attempted_at, finished_at, attempted_by,
                  expires_on, claim, attempt, max_attempts, priority, crash_count, state, queue, kind, args, errors, unique_key)
              SELECT id, run_at, created_at, now(), clock_timestamp(), gen_random_uuid(),
-                 postrider.expires_on(86400), 7, 3, 3, priority, crash_count, $2, queue, kind, args,
+                 postrider.expires_on(86400), 7, 3, 3, priority, crash_count, $2::text::postrider.final_state, queue, kind, args,
                  CASE WHEN $2 = 'discarded' THEN postrider.append_error('[]', 3, 'gave up', NULL) END, unique_key
              FROM gone",
             &[&id, &state],

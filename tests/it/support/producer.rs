@@ -65,7 +65,7 @@ pub async fn all_finished_once(client: &Client, acknowledged: &[JobId]) {
         (client.query_one(left, &[]).await.expect(left).get::<_, i64>(0) == 0).then_some(())
     })
     .await;
-    let finished = client.query("SELECT id, state FROM postrider.job_history", &[]).await.expect("the history");
+    let finished = client.query("SELECT id, state::text FROM postrider.job_history", &[]).await.expect("the history");
     let ids: BTreeSet<JobId> = finished.iter().map(|row| row.get(0)).collect();
     assert_eq!(ids.len(), finished.len(), "a job has finished twice");
     assert!(finished.iter().all(|row| row.get::<_, &str>(1) == "completed"), "a job was not completed");

@@ -74,8 +74,8 @@ async fn rows_edited_into_nonsense_hold_up_no_other() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let nonsense = [
-        "attempt = 2147483647",
-        "attempt = -2147483648",
+        "attempt = 32767",
+        "attempt = -32768",
         "claim = 2147483647",
         "claim = -2147483648",
         "crash_count = 32767, solo_crash_count = 32767, failed_at = 'infinity'",
@@ -91,7 +91,7 @@ async fn rows_edited_into_nonsense_hold_up_no_other() {
         "attempted_by = '00000000-0000-0000-0000-000000000000'",
         "running = true, attempted_by = NULL",
         "running = true, attempted_by = '00000000-0000-0000-0000-000000000000'",
-        "running = true, attempt = 2147483647",
+        "running = true, attempt = 32767",
         "cancel_requested_at = 'infinity'",
         "run_at = '1970-01-01Z'",
         "max_attempts = 1, attempt = 7",

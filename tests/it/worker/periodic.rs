@@ -59,7 +59,7 @@ async fn a_periodic_job_is_enqueued_once_a_tick_over_any_number_of_workers() {
                    FROM postrider.job WHERE kind = 'tick') AS j WHERE gap < interval '1 ms'";
     assert_eq!(number(&client, doubled).await, 0);
     // With the options of their kind.
-    let row = client.query_one("SELECT DISTINCT queue, priority::int, max_attempts FROM postrider.job", &[]).await;
+    let row = client.query_one("SELECT DISTINCT queue, priority::int, max_attempts::int FROM postrider.job", &[]).await;
     let row = row.unwrap();
     assert_eq!((row.get::<_, &str>(0), row.get::<_, i32>(1), row.get::<_, i32>(2)), ("ticks", 3, 2));
 }

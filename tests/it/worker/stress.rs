@@ -201,7 +201,7 @@ async fn end(worker: TestWorker) {
 }
 
 async fn check(client: &tokio_postgres::Client, ledger: &Ledger) {
-    let jobs = "SELECT id, args ->> 'name', state, attempt FROM postrider.job_history ORDER BY id";
+    let jobs = "SELECT id, args ->> 'name', state::text, attempt::integer FROM postrider.job_history ORDER BY id";
     let rows = client.query(jobs, &[]).await.unwrap();
     assert_eq!(rows.len(), JOBS, "each job is in the history once");
     let entries_of = ledger.0.lock().unwrap();

@@ -184,9 +184,9 @@ impl Queue {
     /// All jobs by id.
     pub async fn jobs(&self) -> BTreeMap<i64, Stored> {
         let all = "SELECT id, CASE WHEN running THEN 'running' ELSE 'waiting' END AS state, run_at <= clock_timestamp() AS due,
-                          attempt, claim, crash_count, solo_crash_count FROM postrider.job
+                          attempt::integer, claim, crash_count, solo_crash_count FROM postrider.job
                    UNION ALL
-                   SELECT id, state, true, attempt, claim, crash_count, 0::smallint FROM postrider.job_history";
+                   SELECT id, state::text, true, attempt, claim, crash_count, 0::smallint FROM postrider.job_history";
         let rows = self.client.query(all, &[]).await.unwrap();
         let stored: BTreeMap<i64, Stored> = rows
             .iter()
