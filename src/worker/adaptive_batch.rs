@@ -1,7 +1,8 @@
 //! An adaptive limit for the size of a statement.
 //!
-//! Half as much after a statement that ran out of time, since the same size would again (a thousand jobs with
-//! payloads of 1 MiB, say). Then an eighth more after each one that did not.
+//! Half as much after a statement that failed by its size, since the same size would again: it ran out of time (a
+//! thousand jobs with args of 1 MiB, say), or one of its jobs made it fail. Then an eighth more after each one that did
+//! not.
 
 /// The limit of the next statement.
 pub(super) struct AdaptiveBatch {
@@ -19,12 +20,12 @@ impl AdaptiveBatch {
         self.limit
     }
 
-    /// A statement of this size ran out of time.
+    /// A statement of this size failed.
     pub fn shrink(&mut self, size: usize) {
         self.limit = (size.min(self.limit) / 2).max(1);
     }
 
-    /// A statement was answered in time.
+    /// A statement was answered.
     pub fn grow(&mut self) {
         self.limit = self.limit.saturating_add(self.limit / 8 + 1).min(self.max);
     }

@@ -6,7 +6,7 @@
 //! the attempt continues under the new claim. A job is identified by its id and `created_at`. Memory only: no SQL.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -44,6 +44,8 @@ pub(super) struct InFlightJob {
     /// Whether the history keeps it once it is completed.
     pub keeps_completed: bool,
     pub cancel: CancellationToken,
+    /// The size of its args, 0 until they are read.
+    args_bytes: AtomicUsize,
     /// Unset while the job is buffered.
     started_at: OnceLock<Instant>,
     fence: Mutex<(i32, Uuid)>,
@@ -81,6 +83,7 @@ impl InFlightJob {
             timeout: new.timeout,
             keeps_completed: new.keeps_completed,
             cancel: CancellationToken::new(),
+            args_bytes: AtomicUsize::new(0),
             started_at: OnceLock::new(),
             fence: Mutex::new((new.fence.claim, new.fence.worker)),
             stop_reason: AtomicU8::new(0),
@@ -129,9 +132,15 @@ impl InFlightJob {
         self.timeout.is_some_and(|timeout| runs_for > timeout.saturating_add(margin))
     }
 
-    /// Its attempt begins.
-    pub fn start(&self) {
+    /// Its attempt begins, with args of this size.
+    pub fn start(&self, args_bytes: usize) {
+        self.args_bytes.store(args_bytes, Ordering::Relaxed);
         self.started_at.get_or_init(Instant::now);
+    }
+
+    /// The size of its args in bytes. 0 if its attempt has not begun.
+    pub fn args_bytes(&self) -> usize {
+        self.args_bytes.load(Ordering::Relaxed)
     }
 
     pub fn has_started(&self) -> bool {

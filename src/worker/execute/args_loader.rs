@@ -1,8 +1,9 @@
 //! Reads large args when their jobs have a slot and there is memory for them.
 //!
 //! Promises: one statement at a time, over one connection of the pool. It reads args only of attempts that still own
-//! their jobs. It tries again after a database error. A request ends when its attempt is asked to stop, or with the
-//! shutdown: then the job is released.
+//! their jobs. It tries again after a database error. Args that the database cannot read (a damaged row) hold up no
+//! others: their attempt fails. A request ends when its attempt is asked to stop, or with the shutdown: then the job is
+//! released.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -43,7 +44,7 @@ pub(in crate::worker) struct ReadArgs {
 /// An attempt that waits for its args.
 struct Request {
     job: Arc<InFlightJob>,
-    answer: oneshot::Sender<ReadArgs>,
+    answer: oneshot::Sender<Result<ReadArgs, String>>,
 }
 
 /// Asks the loader for args.
@@ -88,8 +89,8 @@ impl ArgsRequests {
         }
     }
 
-    /// Reads the args of a job. None if its attempt does not own it any more.
-    pub async fn read(&self, job: &Arc<InFlightJob>) -> Option<ReadArgs> {
+    /// The args of a job, or why the database cannot read them. None if its attempt does not own it any more.
+    pub async fn read(&self, job: &Arc<InFlightJob>) -> Option<Result<ReadArgs, String>> {
         let (answer, read) = oneshot::channel();
         self.requests.send(Request { job: Arc::clone(job), answer }).await.ok()?;
         read.await.ok()
@@ -148,8 +149,17 @@ impl ArgsLoader {
                     // Without an answer, the job is not the attempt's any more.
                     if let Some(text) = texts.remove(&fence.id) {
                         held.shrink_to(text.len());
-                        let _ = request.answer.send(ReadArgs { text, held });
+                        let _ = request.answer.send(Ok(ReadArgs { text, held }));
                     }
+                }
+            }
+            // Smaller batches find the job whose args are the reason.
+            Err(error) if error.is_refusal() && !error.is_about_the_database() && !error.is_cut_short() => {
+                self.batch.shrink(batch);
+                if batch == 1
+                    && let Some(request) = self.pending.pop_front()
+                {
+                    let _ = request.answer.send(Err(error.to_string()));
                 }
             }
             Err(error) => {

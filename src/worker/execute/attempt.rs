@@ -158,6 +158,12 @@ pub(in crate::worker) fn output_refused(job: &InFlightJob, policy: &RetryPolicy,
     fail(job, policy, |_| None, FailedBy::Error, Failure { error, trace: None }, None)
 }
 
+/// The outcome of an attempt whose args the database cannot read.
+pub(in crate::worker) fn args_unreadable(job: &InFlightJob, policy: &RetryPolicy, problem: &str) -> Outcome {
+    let error = format!("the database cannot read the args: {problem}");
+    fail(job, policy, |_| None, FailedBy::Error, Failure { error, trace: None }, None)
+}
+
 /// The outcome of an attempt whose handler does not end after it was asked to and its grace is over: it blocks its
 /// thread.
 pub(in crate::worker) fn unresponsive(job: &InFlightJob, policy: &RetryPolicy) -> Outcome {

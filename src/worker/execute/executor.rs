@@ -149,15 +149,22 @@ impl<S: Send + Sync + 'static> Executor<S> {
     /// Runs one attempt. Returns whether the slot is still its own.
     async fn run_attempt(&self, handler: &Handler<S>, job: Arc<InFlightJob>, args: Args) -> bool {
         // Counts as held until the attempt has ended: the decoded args are about as large.
-        let Some(ReadArgs { text, held: _held }) = self.read(&job, args).await else {
-            let stopped = attempt::not_begun(job.stop_reason(), self.handles.lease.is_fresh());
-            return self.end(job, stopped.unwrap_or(Outcome::RELEASED)).await;
+        let ReadArgs { text, held: _held } = match self.read(&job, args).await {
+            Some(Ok(read)) => read,
+            Some(Err(problem)) => {
+                let unreadable = attempt::args_unreadable(&job, &self.handles.config.retry_policy, &problem);
+                return self.end(job, unreadable).await;
+            }
+            None => {
+                let stopped = attempt::not_begun(job.stop_reason(), self.handles.lease.is_fresh());
+                return self.end(job, stopped.unwrap_or(Outcome::RELEASED)).await;
+            }
         };
         if let Some(outcome) = attempt::not_begun(job.stop_reason(), self.handles.lease.is_fresh()) {
             return self.end(job, outcome).await;
         }
         self.handles.metrics.running.increment();
-        job.start();
+        job.start(text.len());
         self.handles.events.send(|| Event::AttemptStarted {
             job_id: job.id,
             kind: job.kind,
@@ -176,10 +183,11 @@ impl<S: Send + Sync + 'static> Executor<S> {
         self.end(job, outcome).await
     }
 
-    /// The args of a job that has a slot. None if it is asked to stop before they are read, or a shutdown begins.
-    async fn read(&self, job: &Arc<InFlightJob>, args: Args) -> Option<ReadArgs> {
+    /// The args of a job that has a slot, or why the database cannot read them. None if it is asked to stop before they
+    /// are read, or a shutdown begins.
+    async fn read(&self, job: &Arc<InFlightJob>, args: Args) -> Option<Result<ReadArgs, String>> {
         match args {
-            Args::Read(read) => Some(read),
+            Args::Read(read) => Some(Ok(read)),
             Args::Stored(_unread) => tokio::select! {
                 biased;
                 () = job.cancel.cancelled() => None,

@@ -13,8 +13,8 @@ use crate::store::session::Session;
 use crate::worker::handles::WorkerHandles;
 use crate::worker::outcome::{EndedAttempt, Outcome};
 
-/// The most bytes of outputs in one statement.
-const MAX_OUTPUT_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
+/// The most bytes in one statement: outputs that are sent, and args that the server moves to the history.
+const MAX_BYTES_AT_ONCE: usize = 4 * 1024 * 1024;
 
 /// The statement that records an outcome.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -42,8 +42,7 @@ pub(in crate::worker) async fn write(
     match statement_of(first) {
         Statement::Complete => {
             let fences = part.iter().map(|ended| ended.job.fence());
-            let completed = finish::complete(session, fences, retention.completed_seconds()).await?;
-            Ok(completed.into_iter().map(|attempt| (attempt, None)).collect())
+            Ok(without_due_time(finish::complete(session, fences, retention.completed_seconds()).await?))
         }
         Statement::CompleteWithOutput => {
             let jobs: Vec<_> = part
@@ -53,12 +52,10 @@ pub(in crate::worker) async fn write(
                     _ => None,
                 })
                 .collect();
-            let completed = finish::complete_with_output(session, &jobs, retention.completed_seconds()).await?;
-            Ok(completed.into_iter().map(|attempt| (attempt, None)).collect())
+            Ok(without_due_time(finish::complete_with_output(session, &jobs, retention.completed_seconds()).await?))
         }
         Statement::Delete => {
-            let deleted = finish::delete(session, part.iter().map(|ended| ended.job.fence())).await?;
-            Ok(deleted.into_iter().map(|attempt| (attempt, None)).collect())
+            Ok(without_due_time(finish::delete(session, part.iter().map(|ended| ended.job.fence())).await?))
         }
         Statement::Finish => {
             let jobs: Vec<Finished<'_>> = part
@@ -74,7 +71,7 @@ pub(in crate::worker) async fn write(
                     Some(Finished { fence: ended.job.fence(), state, retention_seconds, failure })
                 })
                 .collect();
-            Ok(finish::finish(session, &jobs).await?.into_iter().map(|attempt| (attempt, None)).collect())
+            Ok(without_due_time(finish::finish(session, &jobs).await?))
         }
         Statement::Retry => {
             let jobs: Vec<Retried<'_>> = part
@@ -86,7 +83,7 @@ pub(in crate::worker) async fn write(
                     _ => None,
                 })
                 .collect();
-            Ok(finish::retry(session, &jobs).await?.into_iter().map(|(attempt, at)| (attempt, Some(at))).collect())
+            Ok(with_due_time(finish::retry(session, &jobs).await?))
         }
         Statement::Snooze => {
             let jobs: Vec<_> = part
@@ -96,7 +93,7 @@ pub(in crate::worker) async fn write(
                     _ => None,
                 })
                 .collect();
-            Ok(finish::snooze(session, &jobs).await?.into_iter().map(|(attempt, at)| (attempt, Some(at))).collect())
+            Ok(with_due_time(finish::snooze(session, &jobs).await?))
         }
         Statement::Release => {
             let jobs: Vec<_> = part
@@ -106,18 +103,27 @@ pub(in crate::worker) async fn write(
                     _ => None,
                 })
                 .collect();
-            Ok(finish::release(session, &jobs).await?.into_iter().map(|attempt| (attempt, None)).collect())
+            Ok(without_due_time(finish::release(session, &jobs).await?))
         }
     }
 }
 
-/// Splits outcomes of one statement, so that none of the parts has more than 4 MiB of outputs.
+fn without_due_time(attempts: Vec<AttemptKey>) -> Recorded {
+    attempts.into_iter().map(|attempt| (attempt, None)).collect()
+}
+
+fn with_due_time(attempts: Vec<(AttemptKey, DateTime<Utc>)>) -> Recorded {
+    attempts.into_iter().map(|(attempt, due)| (attempt, Some(due))).collect()
+}
+
+/// Splits outcomes of one statement, so that none of the parts has more than 4 MiB of outputs and args. One outcome
+/// alone may have more.
 pub(in crate::worker) fn in_parts(group: Vec<EndedAttempt>) -> Vec<Vec<EndedAttempt>> {
     let mut parts = Vec::new();
     let (mut part, mut bytes) = (Vec::new(), 0);
     for ended in group {
-        let size = ended.outcome.output_bytes();
-        if bytes + size > MAX_OUTPUT_BYTES_AT_ONCE && !part.is_empty() {
+        let size = moved_bytes(&ended);
+        if bytes + size > MAX_BYTES_AT_ONCE && !part.is_empty() {
             parts.push(std::mem::take(&mut part));
             bytes = 0;
         }
@@ -126,6 +132,16 @@ pub(in crate::worker) fn in_parts(group: Vec<EndedAttempt>) -> Vec<Vec<EndedAtte
     }
     parts.push(part);
     parts
+}
+
+/// What its statement writes to the history.
+fn moved_bytes(ended: &EndedAttempt) -> usize {
+    match statement_of(ended) {
+        Statement::Complete | Statement::CompleteWithOutput | Statement::Finish => {
+            ended.outcome.output_bytes() + ended.job.args_bytes()
+        }
+        Statement::Delete | Statement::Retry | Statement::Snooze | Statement::Release => 0,
+    }
 }
 
 pub(in crate::worker) fn statement_of(ended: &EndedAttempt) -> Statement {

@@ -168,3 +168,42 @@ async fn args_are_read_again_after_their_connection_was_killed() {
     number_becomes(&client, "SELECT count(*) FROM postrider.job_history WHERE attempt <> 1", 0).await;
     worker.stop().await;
 }
+
+/// The database refuses to read the args of `Large` jobs with this text, as it does those of a damaged row.
+async fn damage(client: &tokio_postgres::Client, text: &str) {
+    let function = format!(
+        "CREATE OR REPLACE FUNCTION postrider.readable(value jsonb) RETURNS jsonb LANGUAGE plpgsql STABLE AS $$
+         BEGIN
+             IF $1 ->> 'text' = '{text}' THEN
+                 RAISE EXCEPTION 'missing chunk' USING ERRCODE = 'data_corrupted';
+             END IF;
+             RETURN $1;
+         END $$"
+    );
+    client.batch_execute(&function).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn args_that_cannot_be_read_fail_their_attempt_and_hold_up_no_other() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let damaged_text = text(SIZE, true);
+    let mut jobs: Vec<_> = (0..8).map(|_| NewJob::of(&Large { text: text(SIZE, false) }).unwrap()).collect();
+    jobs[3] = NewJob::of(&Large { text: damaged_text.clone() }).and_then(|job| job.max_attempts(1)).unwrap();
+    let ids = enqueue_many(&client, &jobs).await.unwrap();
+    damage(&client, &damaged_text).await;
+    let worker = TestWorker::start(
+        &db.database,
+        |w| w.queue("default", 10).handle(|_: Large, _: Context<Starts>| async { Ok(()) }),
+        |_, _| async { Ok(()) },
+    );
+    number_becomes(&client, "SELECT count(*) FROM postrider.job_history WHERE state = 'completed'", 7).await;
+    number_becomes(&client, "SELECT count(*) FROM postrider.job_history WHERE state = 'discarded'", 1).await;
+    worker.stop().await;
+    let failed = client
+        .query_one("SELECT id, errors -> -1 ->> 'error' FROM postrider.job_history WHERE state = 'discarded'", &[]);
+    let failed = failed.await.unwrap();
+    assert_eq!(failed.get::<_, i64>(0), ids[3]);
+    let error: &str = failed.get(1);
+    assert!(error.starts_with("the database cannot read the args: ") && error.contains("missing chunk"), "{error}");
+}
