@@ -5,6 +5,7 @@
 
 pub(crate) mod environment;
 pub mod logging;
+pub(crate) mod open_files;
 mod stderr;
 pub(crate) mod visible;
 

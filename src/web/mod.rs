@@ -44,7 +44,7 @@ pub use args::Args;
 use crate::app::ObjectStore;
 use crate::error::Error;
 use crate::postgres::Database;
-use crate::program::{logging, tell};
+use crate::program::{logging, open_files, tell};
 use crate::schema::MigrationSet;
 use crate::worker::Shutdown;
 use args::Settings;
@@ -101,6 +101,8 @@ pub fn main() -> ExitCode {
 fn start(args: &Args) -> Result<usize, StartError> {
     let _log = logging::init().map_err(|error| StartError::Usage(error.to_string()))?;
     let settings = Settings::new(args).map_err(StartError::Usage)?;
+    let open_files = open_files::raise_limit();
+    tracing::debug!(?open_files, "limit of open files");
     tokio::runtime::Builder::new_multi_thread().enable_all().build()?.block_on(run(settings))
 }
 

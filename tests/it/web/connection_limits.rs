@@ -1,10 +1,11 @@
 //! More connections than the service takes.
 
+use std::process::Command;
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
 use crate::support::wait::{PATIENCE, within};
-use crate::support::web::WebService;
+use crate::support::web::{WebService, web_command};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -51,4 +52,25 @@ async fn idle_connections_yield_to_new_ones() {
     }
     let closed = idle.iter().filter(|keeper| keeper.is_finished()).count();
     assert!(closed < ALL / 2, "{closed} were closed for 100");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_low_soft_limit_of_open_files_does_not_limit_the_connections() {
+    let database = TestDatabase::new().await;
+    let web = web_command(&database.url);
+    let mut limited = Command::new("sh");
+    limited.args(["-c", "ulimit -S -n 64 && exec \"$0\""]).arg(web.get_program());
+    for (name, value) in web.get_envs() {
+        match value {
+            Some(value) => limited.env(name, value),
+            None => limited.env_remove(name),
+        };
+    }
+    let web = WebService::from(&mut limited).await;
+    let mut open = Vec::new();
+    for _ in 0..100 {
+        let mut stream = TcpStream::connect(&web.addr).await.expect("connect");
+        assert!(within("an answer", PATIENCE, ask(&mut stream, "/healthz")).await.starts_with("HTTP/1.1 200"));
+        open.push(stream);
+    }
 }
