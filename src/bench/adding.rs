@@ -38,11 +38,11 @@ pub(super) async fn rate(clients: &[Arc<Client>], way: Way, limit: Limit) -> Res
 
 /// Enqueues jobs on one connection. Returns their number.
 async fn add(client: Arc<Client>, way: Way, limit: Limit) -> Result<u64, Error> {
-    let args = Args::of(&Noop {})?;
+    let args = Args::of(&Noop::default())?;
     let (job, start, mut added) = (bare(&args), Instant::now(), 0);
     while added < limit.jobs && start.elapsed() < limit.time {
         match way {
-            Way::Enqueue => enqueue(&*client, &Noop {}).await?,
+            Way::Enqueue => enqueue(&*client, &Noop::default()).await?,
             Way::Bare => store::jobs::insert_job(&client, &job).await?,
         };
         added += 1;

@@ -19,6 +19,7 @@ use super::jobs::Noop;
 use super::measured_worker::nanoseconds_now;
 use super::rig::{Deadline, Rig};
 use super::rounds::per_second;
+use super::worker_process::WorkerProcess;
 use crate::enqueue::enqueue;
 use crate::error::Error;
 use crate::job::JobId;
@@ -60,47 +61,71 @@ impl Arrivals {
 pub(super) async fn arrive(rig: &mut Rig<'_>, arrivals: Arrivals) -> Result<Arrived, BenchError> {
     rig.clear().await?;
     let sessions = rig.sessions().await?;
-    let latencies = Arc::new(Latencies::new(arrivals.window)?);
-    let heard = Arc::clone(&latencies);
-    let mut worker = rig.start_reporting(move |id, at| heard.started(id, at)).await?;
-    let mut clients = Vec::new();
-    for _ in 0..arrivals.connections {
-        clients.push(rig.connect().await?);
+    let latencies = Latencies::new(arrivals.window)?;
+    let workers = rig.start_reporting(&rig.setup(), 1, &latencies).await?;
+    let arriving = Arriving::begin(rig, arrivals, latencies).await?;
+    arriving.finish(rig, workers, sessions).await
+}
+
+/// Jobs that are being enqueued.
+pub(super) struct Arriving {
+    arrivals: Arrivals,
+    latencies: Arc<Latencies>,
+    start: Instant,
+    producers: JoinSet<Result<(), Error>>,
+}
+
+impl Arriving {
+    /// The first job is due now.
+    pub async fn begin(rig: &Rig<'_>, arrivals: Arrivals, latencies: Arc<Latencies>) -> Result<Self, BenchError> {
+        let mut clients = Vec::new();
+        for _ in 0..arrivals.connections {
+            clients.push(rig.connect().await?);
+        }
+        latencies.begin();
+        let start = Instant::now();
+        let mut producers = JoinSet::new();
+        for (number, client) in clients.into_iter().enumerate() {
+            producers.spawn(produce(client, arrivals, number, start, Arc::clone(&latencies)));
+        }
+        Ok(Self { arrivals, latencies, start, producers })
     }
 
-    latencies.begin();
-    let start = Instant::now();
-    let mut producers = JoinSet::new();
-    for (number, client) in clients.into_iter().enumerate() {
-        producers.spawn(produce(client, arrivals, number, start, Arc::clone(&latencies)));
-    }
-    let (seconds, mut tick) = (arrivals.lasting().as_secs(), interval(Duration::from_secs(1)));
-    loop {
-        tokio::select! {
-            ended = producers.join_next() => match ended {
-                Some(produced) => produced??,
-                None => break,
-            },
-            _ = tick.tick() => {
-                rig.advance(start.elapsed().as_secs().min(seconds), seconds);
-                worker.check()?;
+    /// Waits until all have arrived and were finished, each once. Stops the workers.
+    pub async fn finish(
+        self,
+        rig: &mut Rig<'_>,
+        mut workers: Vec<WorkerProcess>,
+        sessions_before: i64,
+    ) -> Result<Arrived, BenchError> {
+        let Self { arrivals, latencies, start, mut producers } = self;
+        let (jobs, seconds, mut tick) = (arrivals.jobs, arrivals.lasting().as_secs(), interval(Duration::from_secs(1)));
+        loop {
+            tokio::select! {
+                ended = producers.join_next() => match ended {
+                    Some(produced) => produced??,
+                    None => break,
+                },
+                _ = tick.tick() => {
+                    rig.advance(start.elapsed().as_secs().min(seconds), seconds);
+                    workers.iter_mut().try_for_each(WorkerProcess::check)?;
+                }
             }
         }
+        let rate = per_second(jobs, start.elapsed().as_secs_f64());
+        let deadline = Deadline::new("the start of the last jobs", START_WITHIN);
+        while latencies.count() < jobs {
+            deadline.wait().await?;
+        }
+        rig.drained(jobs, &mut workers).await?;
+        rig.stop(workers, sessions_before).await?;
+        rig.finished(jobs).await?;
+        let unmatched = latencies.unmatched();
+        if unmatched > 0 {
+            return Err(BenchError::NotStarted { scenario: rig.scenario, count: unmatched });
+        }
+        Ok(Arrived { rate, windows: latencies.take() })
     }
-    let rate = per_second(arrivals.jobs, start.elapsed().as_secs_f64());
-    let deadline = Deadline::new("the start of the last jobs", START_WITHIN);
-    while latencies.count() < arrivals.jobs {
-        deadline.wait().await?;
-    }
-    let mut workers = vec![worker];
-    rig.drained(arrivals.jobs, &mut workers).await?;
-    rig.stop(workers, sessions).await?;
-    rig.finished(arrivals.jobs).await?;
-    let unmatched = latencies.unmatched();
-    if unmatched > 0 {
-        return Err(BenchError::NotStarted { scenario: rig.scenario, count: unmatched });
-    }
-    Ok(Arrived { rate, windows: latencies.take() })
 }
 
 /// Enqueues every `connections`th job at its scheduled time.
@@ -116,7 +141,7 @@ async fn produce(
         #[allow(clippy::cast_precision_loss, reason = "no run comes near 2^52 jobs")]
         let place = job as f64 + 1.0 + (fastrand::f64() * 2.0 - 1.0) * JITTER;
         sleep_until(start + Duration::from_secs_f64(place * gap)).await;
-        let id = enqueue(&client, &Noop {}).await?;
+        let id = enqueue(&client, &Noop::default()).await?;
         latencies.acknowledged(id, nanoseconds_now());
     }
     Ok(())
@@ -124,7 +149,7 @@ async fn produce(
 
 /// Latencies from the acknowledged commit to the first line of the handler. The two events of a job are recorded in
 /// either order.
-struct Latencies {
+pub(super) struct Latencies {
     window: Duration,
     seen: Mutex<Seen>,
 }
@@ -139,7 +164,7 @@ struct Seen {
 }
 
 impl Latencies {
-    fn new(window: Duration) -> Result<Self, BenchError> {
+    pub fn new(window: Duration) -> Result<Arc<Self>, BenchError> {
         let seen = Seen {
             begun: 0,
             acknowledged: HashMap::new(),
@@ -148,7 +173,7 @@ impl Latencies {
             empty: Histogram::new_with_bounds(1, LONGEST, 3)?,
             windows: Vec::new(),
         };
-        Ok(Self { window, seen: Mutex::new(seen) })
+        Ok(Arc::new(Self { window, seen: Mutex::new(seen) }))
     }
 
     fn begin(&self) {
@@ -163,7 +188,7 @@ impl Latencies {
         }
     }
 
-    fn started(&self, id: JobId, at: u64) {
+    pub fn started(&self, id: JobId, at: u64) {
         let mut seen = self.seen.lock();
         match seen.acknowledged.remove(&id) {
             Some(acknowledged) => seen.record(self.window, acknowledged, at),

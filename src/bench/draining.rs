@@ -1,4 +1,7 @@
-//! Drains a backlog. Measures from the first claim to the last finish by the database's clock.
+//! Drains a backlog. Measures from the first claim to the last finish by the database's clock, or from the outside if
+//! the history keeps no completed jobs.
+
+use tokio::time::Instant;
 
 use super::error::BenchError;
 use super::jobs::noops;
@@ -10,7 +13,8 @@ use super::store;
 use super::worker_process::WorkerProcess;
 use crate::admin;
 use crate::enqueue::enqueue_copy;
-use crate::job::DEFAULT_QUEUE;
+use crate::error::Error;
+use crate::job::{DEFAULT_QUEUE, NewJob};
 
 /// The result of one drain.
 pub(super) struct Drained {
@@ -34,16 +38,28 @@ pub(super) async fn drain(
     setup: &WorkerSetup,
     workers: usize,
 ) -> Result<Drained, BenchError> {
+    drain_these(rig, (jobs, noops(jobs)), setup, workers).await
+}
+
+/// As [`drain`], with a number of jobs of the caller's.
+pub(super) async fn drain_these(
+    rig: &mut Rig<'_>,
+    (jobs, backlog): (u64, impl Iterator<Item = Result<NewJob, Error>>),
+    setup: &WorkerSetup,
+    workers: usize,
+) -> Result<Drained, BenchError> {
     let sessions = rig.sessions().await?;
     let dead_before = store::server::dead_rows(&rig.client).await?;
     admin::pause(&rig.client, DEFAULT_QUEUE).await?;
-    let wal_insert = fill(rig, jobs).await?;
+    let wal_insert = fill(rig, backlog).await?;
     let mut workers = rig.start(setup, workers).await?;
     let cpu_before = cpu(&workers);
     let (machine_before, wal_before) = (MachineTime::now(), store::server::wal_position(&rig.client).await?);
 
     admin::resume(&rig.client, DEFAULT_QUEUE).await?;
+    let began = Instant::now();
     rig.drained(jobs, &mut workers).await?;
+    let from_outside = began.elapsed().as_secs_f64();
 
     let wal_run = store::server::wal_position(&rig.client).await? - wal_before;
     let busy = machine_before.zip(MachineTime::now()).and_then(|(before, now)| now.busy_since(before));
@@ -52,9 +68,9 @@ pub(super) async fn drain(
     let peak = workers.iter().filter_map(|worker| worker.usage().map(|usage| usage.peak_mebibytes)).reduce(f64::max);
     rig.stop(workers, sessions).await?;
     let dead = store::server::dead_rows(&rig.client).await? - dead_before;
-    let found = rig.finished(jobs).await?;
+    let seconds = if setup.keep_completed { rig.finished(jobs).await?.from_first_claim } else { from_outside };
     Ok(Drained {
-        rate: per_second(jobs, found.from_first_claim),
+        rate: per_second(jobs, seconds),
         wal: (per_job(wal_insert, jobs), per_job(wal_run, jobs)),
         dead_rows: per_job(dead, jobs),
         cpu: cpu.map(|cpu| cpu * per_job(1, jobs)),
@@ -62,13 +78,13 @@ pub(super) async fn drain(
     })
 }
 
-/// Enqueues `jobs` jobs in one transaction. Returns the bytes of WAL written.
-async fn fill(rig: &Rig<'_>, jobs: u64) -> Result<i64, BenchError> {
+/// Enqueues jobs in one transaction. Returns the bytes of WAL written.
+async fn fill(rig: &Rig<'_>, backlog: impl Iterator<Item = Result<NewJob, Error>>) -> Result<i64, BenchError> {
     let before = store::server::wal_position(&rig.client).await?;
     let mut client = rig.connect().await?;
-    let tx = client.transaction().await.map_err(crate::error::Error::from)?;
-    enqueue_copy(&tx, noops(jobs)).await?;
-    tx.commit().await.map_err(crate::error::Error::from)?;
+    let tx = client.transaction().await.map_err(Error::from)?;
+    enqueue_copy(&tx, backlog).await?;
+    tx.commit().await.map_err(Error::from)?;
     Ok(store::server::wal_position(&rig.client).await? - before)
 }
 

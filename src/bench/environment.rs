@@ -65,7 +65,7 @@ impl Environment {
         // A fresh connection shows the server's values: ours changes some.
         let settings = store::server::settings(&rig.connect().await?, &SETTINGS).await?;
         let settings = settings.into_iter().map(|(name, value)| Setting { name, value }).collect();
-        let args = Args::of(&Noop {})?;
+        let args = Args::of(&Noop::default())?;
         let job = bare(&args);
         let round_trip_ms = milliseconds(async || store::server::round_trip(client).await).await?;
         let commit_ms = milliseconds(async || store::jobs::insert_job(client, &job).await.map(drop)).await?;

@@ -10,7 +10,11 @@ use crate::job::{DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE};
 
 /// A job that does nothing, or waits if the setup of the worker process says so.
 #[derive(Debug, Default, Serialize, Deserialize)]
-pub(super) struct Noop {}
+pub(super) struct Noop {
+    /// Makes the args large.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    padding: String,
+}
 
 impl Job for Noop {
     const KIND: &'static str = "noop";
@@ -18,7 +22,13 @@ impl Job for Noop {
 
 /// Returns `count` jobs to enqueue.
 pub(super) fn noops(count: u64) -> impl Iterator<Item = Result<NewJob, Error>> {
-    (0..count).map(|_| NewJob::of(&Noop {}))
+    padded_noops(count, 0)
+}
+
+/// As [`noops`], with about `bytes` bytes of args each.
+pub(super) fn padded_noops(count: u64, bytes: usize) -> impl Iterator<Item = Result<NewJob, Error>> {
+    let job = Noop { padding: "x".repeat(bytes) };
+    (0..count).map(move |_| NewJob::of(&job))
 }
 
 /// Returns the row that `enqueue` writes for a [`Noop`], for inserts without `enqueue`.

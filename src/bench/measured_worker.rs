@@ -24,6 +24,8 @@ pub struct WorkerSetup {
     pub(super) slots: usize,
     /// How long a job takes. `None`: the handler returns at once.
     pub(super) work: Option<Duration>,
+    /// Whether the history keeps completed jobs.
+    pub(super) keep_completed: bool,
     /// Whether to write the start of each handler to standard output: the job's id, and the time in nanoseconds since
     /// 1970.
     pub(super) reports: bool,
@@ -40,6 +42,7 @@ pub async fn serve(server: &Database, setup: WorkerSetup, shutdown: Shutdown) ->
     let database = server.beside(&setup.database);
     Worker::new(database, reports)
         .queue(DEFAULT_QUEUE, setup.slots)
+        .keep_completed(DEFAULT_QUEUE, setup.keep_completed)
         .handle(move |_: Noop, cx: Context<Option<mpsc::Sender<Start>>>| async move {
             if let Some(reports) = cx.state() {
                 // Fails only if the run has ended.

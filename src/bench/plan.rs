@@ -35,6 +35,12 @@ pub enum Scenario {
     Fleet,
     /// Jobs that take 50 ms on 500 slots.
     Slots,
+    /// A backlog whose completed jobs are not kept.
+    NoHistory,
+    /// Jobs with args of 1 MiB on 1,000 slots.
+    LargeArgs,
+    /// Jobs of 5 s arrive while all of 16 worker processes are replaced.
+    Deploy,
 }
 
 impl Scenario {
@@ -51,7 +57,17 @@ impl Scenario {
         Self::Idle,
     ];
     /// Long scenarios, which run only on request.
-    pub const LONG: [Self; 6] = [Self::Backlog, Self::Scheduled, Self::Held, Self::Soak, Self::Fleet, Self::Slots];
+    pub const LONG: [Self; 9] = [
+        Self::Backlog,
+        Self::Scheduled,
+        Self::Held,
+        Self::Soak,
+        Self::Fleet,
+        Self::Slots,
+        Self::NoHistory,
+        Self::LargeArgs,
+        Self::Deploy,
+    ];
 
     /// The name, which is the prefix of the names of its figures.
     #[must_use]
@@ -72,6 +88,9 @@ impl Scenario {
             Self::Soak => "soak",
             Self::Fleet => "fleet",
             Self::Slots => "slots",
+            Self::NoHistory => "no_history",
+            Self::LargeArgs => "large_args",
+            Self::Deploy => "deploy",
         }
     }
 }

@@ -1,10 +1,12 @@
 //! The tools of every scenario: the scratch database, worker processes, the plan.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep};
 use tokio_postgres::Client;
 
+use super::arriving::Latencies;
 use super::error::BenchError;
 use super::figure::Figure;
 use super::measured_worker::WorkerSetup;
@@ -14,7 +16,6 @@ use super::scratch::Scratch;
 use super::store;
 use super::worker_process::WorkerProcess;
 use crate::error::Error;
-use crate::job::JobId;
 use crate::postgres::Database;
 use crate::worker::DEFAULT_CONCURRENCY;
 
@@ -79,7 +80,13 @@ impl<'r> Rig<'r> {
 
     /// Returns the default setup of a worker process.
     pub fn setup(&self) -> WorkerSetup {
-        WorkerSetup { database: self.scratch.name().to_owned(), slots: DEFAULT_CONCURRENCY, work: None, reports: false }
+        WorkerSetup {
+            database: self.scratch.name().to_owned(),
+            slots: DEFAULT_CONCURRENCY,
+            work: None,
+            keep_completed: true,
+            reports: false,
+        }
     }
 
     /// Starts `count` worker processes and waits until all receive notifications.
@@ -92,15 +99,21 @@ impl<'r> Rig<'r> {
         Ok(workers)
     }
 
-    /// Starts a worker process that reports the start of each job.
+    /// As [`Self::start`], with processes that report the start of each job.
     pub async fn start_reporting(
         &self,
-        started: impl FnMut(JobId, u64) + Send + 'static,
-    ) -> Result<WorkerProcess, BenchError> {
-        let mut workers = [WorkerProcess::start(&WorkerSetup { reports: true, ..self.setup() }, started)?];
+        setup: &WorkerSetup,
+        count: usize,
+        latencies: &Arc<Latencies>,
+    ) -> Result<Vec<WorkerProcess>, BenchError> {
+        let setup = WorkerSetup { reports: true, ..setup.clone() };
+        let mut workers = Vec::new();
+        for _ in 0..count {
+            let latencies = Arc::clone(latencies);
+            workers.push(WorkerProcess::start(&setup, move |id, at| latencies.started(id, at))?);
+        }
         self.ready(&mut workers).await?;
-        let [worker] = workers;
-        Ok(worker)
+        Ok(workers)
     }
 
     async fn ready(&self, workers: &mut [WorkerProcess]) -> Result<(), BenchError> {

@@ -14,7 +14,7 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     let jobs = rig.plan.jobs(100_000, 30_000);
     // One COPY per round.
     let limit = Limit { jobs, time: rig.plan.enqueueing() };
-    let (client, args) = (Mutex::new(rig.connect().await?), Args::of(&Noop {})?);
+    let (client, args) = (Mutex::new(rig.connect().await?), Args::of(&Noop::default())?);
     let job = bare(&args);
     let ours = async || {
         let mut client = client.lock().await;

@@ -14,7 +14,7 @@ const BATCH: usize = 1_000;
 pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     let jobs = rig.plan.jobs(u64::MAX, u64::MAX);
     let limit = Limit { jobs, time: rig.plan.enqueueing() };
-    let (client, args) = (rig.connect().await?, Args::of(&Noop {})?);
+    let (client, args) = (rig.connect().await?, Args::of(&Noop::default())?);
     let (client, job) = (&client, bare(&args));
     let each = u64::try_from(BATCH).unwrap_or(u64::MAX);
     let batch = async || enqueue_many(client, &noops(each).collect::<Result<Vec<NewJob>, _>>()?).await.map(drop);

@@ -4,11 +4,14 @@ mod arrivals;
 mod backlog;
 mod connections;
 mod copy;
+mod deploy;
 mod drain;
 mod fleet;
 mod held;
 mod idle;
+mod large_args;
 mod many;
+mod no_history;
 mod pickup;
 mod scheduled;
 mod single;
@@ -40,6 +43,9 @@ pub(super) async fn measure(rig: &mut Rig<'_>, scenario: Scenario) -> Result<(),
         Scenario::Soak => soak::measure(rig).await?,
         Scenario::Fleet => fleet::measure(rig).await?,
         Scenario::Slots => slots::measure(rig).await?,
+        Scenario::NoHistory => no_history::measure(rig).await?,
+        Scenario::LargeArgs => large_args::measure(rig).await?,
+        Scenario::Deploy => deploy::measure(rig).await?,
     }
     rig.advance(1, 1);
     Ok(())

@@ -37,7 +37,10 @@ Long ones, which run only where they are named:
   held         1,000 jobs a second while a transaction stays open for 10 minutes
   soak         5,000 jobs a second for 30 minutes
   fleet        1, 2, 4, 8 and 16 worker processes on one queue
-  slots        jobs that take 50 ms on 500 slots";
+  slots        jobs that take 50 ms on 500 slots
+  no_history   a backlog whose completed jobs are not kept
+  large_args   jobs of 1 MiB args on 1,000 slots
+  deploy       jobs of 5 s while all of 16 worker processes are replaced";
 
 /// Measures this machine and this Postgres with the queue.
 ///

@@ -69,7 +69,7 @@ impl Role {
 #[tokio::test]
 async fn a_tiny_run_prints_its_figures_as_json_and_leaves_no_database() {
     let role = Role::new("CREATEDB").await;
-    let scenarios = "single,connections,many,copy,drain,steady,pickup,slots";
+    let scenarios = "single,connections,many,copy,drain,steady,pickup,slots,no_history,large_args";
     let ran = run(role.bench(&format!("--only {scenarios} --jobs 30 --rounds 1"))).done();
     let lines = ran.json();
     let (environment, figures) = lines.split_first().unwrap();
