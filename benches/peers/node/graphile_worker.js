@@ -28,6 +28,8 @@ const options = (worker) => ({
 });
 
 await run({
+  presets: { defaults: {}, best },
+
   install: () => runMigrations(options()),
 
   async connect() {
@@ -38,8 +40,8 @@ await run({
     };
   },
 
-  async work(preset, start) {
-    const runner = await runWorker(options(preset === "best" ? best : {}), {
+  async work(settings, start) {
+    const runner = await runWorker(options(settings), {
       [TASK]: async (payload) => {
         start(payload.n);
       },

@@ -9,18 +9,17 @@ import { run } from "./protocol.js";
 const QUEUE = "peers";
 
 const best = {
-  batchSize: 1000,
-  burstWhenBatchFull: true,
-  pollingIntervalSeconds: 0.5,
-  notifyPollingIntervalSeconds: 0.5,
+  notify: true,
+  work: {
+    batchSize: 1000,
+    burstWhenBatchFull: true,
+    pollingIntervalSeconds: 0.5,
+    notifyPollingIntervalSeconds: 0.5,
+  },
 };
 
-async function started(preset, settings) {
-  const boss = new PgBoss({
-    connectionString: process.env.DATABASE_URL,
-    useListenNotify: preset === "best",
-    ...settings,
-  });
+async function started(options) {
+  const boss = new PgBoss({ connectionString: process.env.DATABASE_URL, ...options });
   boss.on("error", (error) => console.error(error));
   await boss.start();
   return boss;
@@ -30,22 +29,24 @@ async function started(preset, settings) {
 const producer = { max: 1, supervise: false, schedule: false, useListenNotify: false };
 
 await run({
-  async install(preset) {
-    const boss = await started(preset, producer);
-    await boss.createQueue(QUEUE, { notify: preset === "best" });
+  presets: { defaults: { notify: false, work: {} }, best },
+
+  async install(settings) {
+    const boss = await started(producer);
+    await boss.createQueue(QUEUE, { notify: settings.notify });
   },
 
-  async connect(preset) {
-    const boss = await started(preset, producer);
+  async connect() {
+    const boss = await started(producer);
     return {
       enqueue: (n) => boss.send(QUEUE, { n }),
       enqueueBulk: (numbers) => boss.insert(QUEUE, numbers.map((n) => ({ data: { n } }))),
     };
   },
 
-  async work(preset, start) {
-    const boss = await started(preset, {});
-    await boss.work(QUEUE, preset === "best" ? best : {}, async (jobs) => {
+  async work(settings, start) {
+    const boss = await started({ useListenNotify: settings.notify });
+    await boss.work(QUEUE, settings.work, async (jobs) => {
       for (const job of jobs) start(job.data.n);
     });
   },

@@ -12,29 +12,32 @@ const answer = (object) => process.stdout.write(`${JSON.stringify(object)}\n`);
 /**
  * Does what the command line asks of a system, and ends the process.
  *
- * A driver has `install(preset)`, `connect(preset)` and `work(preset, start)`. What
- * `connect` gives has `enqueue(number)` and `enqueueBulk(numbers)`, both committed when
- * they return. `start(number)` is to be called in the first line of a handler.
+ * A driver has `presets`, the settings of each by its name, `install(settings)`,
+ * `connect(settings)` and `work(settings, start)`. What `connect` gives has
+ * `enqueue(number)` and `enqueueBulk(numbers)`, both committed when they return.
+ * `start(number)` is to be called in the first line of a handler.
  */
 export async function run(driver) {
   const [preset, call, ...words] = process.argv.slice(2);
   const [jobs, other] = words.map(Number);
+  if (!Object.hasOwn(driver.presets, preset)) throw new Error(`no such preset: ${preset}`);
+  const settings = driver.presets[preset];
   switch (call) {
     case "install":
-      await driver.install(preset);
+      await driver.install(settings);
       break;
     case "enqueue-one":
-      await oneByOne(await driver.connect(preset), jobs);
+      await oneByOne(await driver.connect(settings), jobs);
       break;
     case "enqueue-bulk":
-      await inBulk(await driver.connect(preset), jobs, other);
+      await inBulk(await driver.connect(settings), jobs, other);
       break;
     case "enqueue-paced":
-      await paced(await driver.connect(preset), jobs, other);
+      await paced(await driver.connect(settings), jobs, other);
       break;
     case "work":
     case "pickup":
-      await driver.work(preset, tally(jobs, other, call === "pickup"));
+      await driver.work(settings, tally(jobs, other, call === "pickup"));
       return;
     default:
       throw new Error(`no such call: ${call}`);

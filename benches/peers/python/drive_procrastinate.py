@@ -9,8 +9,6 @@ from collections.abc import Sequence
 import procrastinate
 import protocol
 
-BEST_CONCURRENCY = 30
-
 
 def app_with(**pool: int) -> procrastinate.App:
     """An app whose only task does nothing but say that it runs."""
@@ -36,23 +34,23 @@ class Producer:
 
 
 class Procrastinate:
+    presets = {"defaults": {}, "best": {"concurrency": 30}}
     start: protocol.Start
 
-    async def install(self, preset: str) -> None:
+    async def install(self, settings: protocol.Settings) -> None:
         async with app_with().open_async() as app:
             await app.schema_manager.apply_schema_async()
 
-    async def connect(self, preset: str) -> Producer:
+    async def connect(self, settings: protocol.Settings) -> Producer:
         app = app_with(min_size=1, max_size=1)
         await app.open_async()
         return Producer(app)
 
-    async def work(self, preset: str, start: protocol.Start) -> None:
+    async def work(self, settings: protocol.Settings, start: protocol.Start) -> None:
         Procrastinate.start = staticmethod(start)
-        pool = {"min_size": 10, "max_size": BEST_CONCURRENCY} if preset == "best" else {}
-        options = {"concurrency": BEST_CONCURRENCY} if preset == "best" else {}
+        pool = {"min_size": 10, "max_size": settings["concurrency"]} if settings else {}
         async with app_with(**pool).open_async() as app:
-            await app.run_worker_async(**options)
+            await app.run_worker_async(**settings)
 
 
 if __name__ == "__main__":

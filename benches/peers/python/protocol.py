@@ -10,10 +10,11 @@ import json
 import random
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 Start = Callable[[int], None]
+Settings = Mapping[str, int]
 
 
 class Producer(Protocol):
@@ -25,31 +26,36 @@ class Producer(Protocol):
 
 
 class Driver(Protocol):
-    async def install(self, preset: str) -> None:
+    presets: Mapping[str, Settings]
+
+    async def install(self, settings: Settings) -> None:
         """Makes the schema in an empty database."""
 
-    async def connect(self, preset: str) -> Producer:
+    async def connect(self, settings: Settings) -> Producer:
         """A producer with one connection."""
 
-    async def work(self, preset: str, start: Start) -> None:
+    async def work(self, settings: Settings, start: Start) -> None:
         """Runs a worker; `start` is to be called in the first line of a handler."""
 
 
 async def run(driver: Driver) -> None:
     """Does what the command line asks of a system."""
     preset, call, *words = sys.argv[1:]
+    if preset not in driver.presets:
+        raise SystemExit(f"no such preset: {preset}")
+    settings = driver.presets[preset]
     numbers = [int(word) for word in words]
     match call, numbers:
         case "install", []:
-            await driver.install(preset)
+            await driver.install(settings)
         case "enqueue-one", [jobs]:
-            await _one_by_one(await driver.connect(preset), jobs)
+            await _one_by_one(await driver.connect(settings), jobs)
         case "enqueue-bulk", [jobs, chunk]:
-            await _in_bulk(await driver.connect(preset), jobs, chunk)
+            await _in_bulk(await driver.connect(settings), jobs, chunk)
         case "enqueue-paced", [jobs, pause]:
-            await _paced(await driver.connect(preset), jobs, pause / 1e6)
+            await _paced(await driver.connect(settings), jobs, pause / 1e6)
         case "work" | "pickup", [jobs, warm_up]:
-            await driver.work(preset, _tally(jobs, warm_up, call == "pickup"))
+            await driver.work(settings, _tally(jobs, warm_up, call == "pickup"))
         case _:
             raise SystemExit(f"no such call: {call} with {len(numbers)} numbers")
 

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use apalis::prelude::*;
 use apalis_postgres::{Config, PgPool, PostgresStorage};
-use peers_protocol::{Driver, Failure, Preset, Tally};
+use peers_protocol::{Driver, Failure, Tally};
 use serde::{Deserialize, Serialize};
 
 const QUEUE: &str = "default";
@@ -22,13 +22,29 @@ struct Apalis {
     storage: PostgresStorage<Nothing>,
 }
 
+/// No more than a name: the backends of the two have different types.
+enum Settings {
+    Defaults,
+    Best,
+}
+
 impl Driver for Apalis {
-    async fn install(url: &str, _: Preset) -> Result<(), Failure> {
+    type Settings = Settings;
+
+    fn preset(name: &str) -> Option<Settings> {
+        match name {
+            "defaults" => Some(Settings::Defaults),
+            "best" => Some(Settings::Best),
+            _ => None,
+        }
+    }
+
+    async fn install(url: &str, _: Settings) -> Result<(), Failure> {
         PostgresStorage::setup(&PgPool::connect(url).await?).await?;
         Ok(())
     }
 
-    async fn connect(url: &str, _: Preset) -> Result<Self, Failure> {
+    async fn connect(url: &str, _: Settings) -> Result<Self, Failure> {
         let pool = PgPool::connect(url).await?;
         Ok(Self { storage: PostgresStorage::new(&pool).with_config(Config::default().queue(QUEUE)) })
     }
@@ -41,15 +57,15 @@ impl Driver for Apalis {
         Ok(self.storage.push_bulk(numbers.map(|n| Nothing { n }).collect()).await?)
     }
 
-    async fn work(url: &str, preset: Preset, tally: Tally) -> Result<(), Failure> {
+    async fn work(url: &str, settings: Settings, tally: Tally) -> Result<(), Failure> {
         let pool = PgPool::connect(url).await?;
         let storage = PostgresStorage::new(&pool);
-        match preset {
-            Preset::Defaults => {
+        match settings {
+            Settings::Defaults => {
                 let backend = storage.with_config(Config::default().queue(QUEUE));
                 WorkerBuilder::new("peers").backend(backend).data(tally).build(handle).run().await?;
             }
-            Preset::Best => {
+            Settings::Best => {
                 let config = Config::default().queue(QUEUE).batch_size(1000).lock_tasks(false);
                 let backend = storage.with_config(config).with_pubsub().poll_with_interval(Duration::from_millis(100));
                 WorkerBuilder::new("peers")

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use awa::insert::params;
 use awa::{Client, InsertOpts, InsertParams, JobArgs, JobResult, QueueConfig, QueueStorage, QueueStorageConfig};
-use peers_protocol::{Driver, Failure, Preset, Tally};
+use peers_protocol::{Driver, Failure, Tally};
 use serde::{Deserialize, Serialize};
 use sqlx::PgPool;
 use sqlx::postgres::PgPoolOptions;
@@ -23,13 +23,37 @@ struct Awa {
     storage: QueueStorage,
 }
 
+struct Settings {
+    queue: QueueConfig,
+    connections: u32,
+}
+
 impl Driver for Awa {
-    async fn install(url: &str, _: Preset) -> Result<(), Failure> {
+    type Settings = Settings;
+
+    fn preset(name: &str) -> Option<Settings> {
+        match name {
+            "defaults" => Some(Settings { queue: QueueConfig::default(), connections: 10 }),
+            "best" => {
+                let queue = QueueConfig {
+                    max_workers: 512,
+                    claim_batch_size: 512,
+                    poll_interval: Duration::from_millis(50),
+                    deadline_duration: Duration::ZERO,
+                    ..QueueConfig::default()
+                };
+                Some(Settings { queue, connections: 24 })
+            }
+            _ => None,
+        }
+    }
+
+    async fn install(url: &str, _: Settings) -> Result<(), Failure> {
         awa::migrations::run(&pool(url, 2).await?).await?;
         Ok(())
     }
 
-    async fn connect(url: &str, _: Preset) -> Result<Self, Failure> {
+    async fn connect(url: &str, _: Settings) -> Result<Self, Failure> {
         Ok(Self { pool: pool(url, 1).await?, storage: QueueStorage::new(QueueStorageConfig::default())? })
     }
 
@@ -44,22 +68,9 @@ impl Driver for Awa {
         Ok(())
     }
 
-    async fn work(url: &str, preset: Preset, tally: Tally) -> Result<(), Failure> {
-        let (settings, connections) = match preset {
-            Preset::Defaults => (QueueConfig::default(), 10),
-            Preset::Best => {
-                let settings = QueueConfig {
-                    max_workers: 512,
-                    claim_batch_size: 512,
-                    poll_interval: Duration::from_millis(50),
-                    deadline_duration: Duration::ZERO,
-                    ..QueueConfig::default()
-                };
-                (settings, 24)
-            }
-        };
-        let client = Client::builder(pool(url, connections).await?)
-            .queue(QUEUE, settings)
+    async fn work(url: &str, settings: Settings, tally: Tally) -> Result<(), Failure> {
+        let client = Client::builder(pool(url, settings.connections).await?)
+            .queue(QUEUE, settings.queue)
             .register::<Nothing, _, _>(move |job, _| {
                 tally.start(job.n);
                 async { Ok(JobResult::Completed) }

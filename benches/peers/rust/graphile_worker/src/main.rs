@@ -8,7 +8,7 @@ use graphile_worker::{
     IntoTaskHandlerResult, JobSpec, LocalQueueConfig, RawJobSpec, TaskHandler, WorkerContext, WorkerOptions,
     WorkerUtils,
 };
-use peers_protocol::{Driver, Failure, Preset, Tally};
+use peers_protocol::{Driver, Failure, Tally};
 use serde::{Deserialize, Serialize};
 use sqlx::postgres::PgPoolOptions;
 
@@ -34,13 +34,28 @@ struct Graphile {
     utils: WorkerUtils,
 }
 
+enum Settings {
+    Defaults,
+    Best,
+}
+
 impl Driver for Graphile {
-    async fn install(url: &str, _: Preset) -> Result<(), Failure> {
+    type Settings = Settings;
+
+    fn preset(name: &str) -> Option<Settings> {
+        match name {
+            "defaults" => Some(Settings::Defaults),
+            "best" => Some(Settings::Best),
+            _ => None,
+        }
+    }
+
+    async fn install(url: &str, _: Settings) -> Result<(), Failure> {
         producer(url).await?.migrate().await?;
         Ok(())
     }
 
-    async fn connect(url: &str, _: Preset) -> Result<Self, Failure> {
+    async fn connect(url: &str, _: Settings) -> Result<Self, Failure> {
         Ok(Self { utils: producer(url).await? })
     }
 
@@ -61,21 +76,25 @@ impl Driver for Graphile {
         Ok(())
     }
 
-    async fn work(url: &str, preset: Preset, tally: Tally) -> Result<(), Failure> {
+    async fn work(url: &str, settings: Settings, tally: Tally) -> Result<(), Failure> {
         let options =
             WorkerOptions::default().database_url(url).schema(SCHEMA).add_extension(tally).define_job::<Nothing>();
-        let options = match preset {
-            Preset::Defaults => options,
-            Preset::Best => options
-                .concurrency(500)
-                .poll_interval(Duration::from_millis(5))
-                .complete_job_batch_delay(Duration::from_millis(5))
-                .fail_job_batch_delay(Duration::from_millis(5))
-                .local_queue(LocalQueueConfig::default().with_size(5000)),
+        let options = match settings {
+            Settings::Defaults => options,
+            Settings::Best => best(options),
         };
         Box::pin(options.init()).await?.run().await?;
         Ok(())
     }
+}
+
+fn best(options: WorkerOptions) -> WorkerOptions {
+    options
+        .concurrency(500)
+        .poll_interval(Duration::from_millis(5))
+        .complete_job_batch_delay(Duration::from_millis(5))
+        .fail_job_batch_delay(Duration::from_millis(5))
+        .local_queue(LocalQueueConfig::default().with_size(5000))
 }
 
 async fn producer(url: &str) -> Result<WorkerUtils, Failure> {

@@ -1,8 +1,8 @@
-//! Postrider: its defaults, whatever the preset.
+//! Postrider, which has no other preset than its defaults.
 
 use std::ops::Range;
 
-use peers_protocol::{Driver, Failure, Preset, Tally};
+use peers_protocol::{Driver, Failure, Tally};
 use postrider::schema::MigrationSet;
 use postrider::{Context, Database, Job, NewJob, Shutdown, Worker};
 use serde::{Deserialize, Serialize};
@@ -19,12 +19,18 @@ impl Job for Nothing {
 struct Postrider(Database);
 
 impl Driver for Postrider {
-    async fn install(url: &str, _: Preset) -> Result<(), Failure> {
+    type Settings = ();
+
+    fn preset(name: &str) -> Option<()> {
+        (name == "defaults").then_some(())
+    }
+
+    async fn install(url: &str, (): ()) -> Result<(), Failure> {
         Database::from_url(url)?.migrate(MigrationSet::Queue).await?;
         Ok(())
     }
 
-    async fn connect(url: &str, _: Preset) -> Result<Self, Failure> {
+    async fn connect(url: &str, (): ()) -> Result<Self, Failure> {
         Ok(Self(Database::from_url(url)?.with_pool_size(1)))
     }
 
@@ -41,7 +47,7 @@ impl Driver for Postrider {
         Ok(())
     }
 
-    async fn work(url: &str, _: Preset, tally: Tally) -> Result<(), Failure> {
+    async fn work(url: &str, (): (), tally: Tally) -> Result<(), Failure> {
         Worker::new(Database::from_url(url)?, tally)
             .queue("default", 100)
             .handle(|job: Nothing, cx: Context<Tally>| async move {

@@ -4,18 +4,24 @@ use std::error::Error;
 use std::future::Future;
 use std::ops::Range;
 
-use crate::{Preset, Tally};
+use crate::Tally;
 
 /// Whatever went wrong: it is only shown.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
 /// One system under measurement. Its jobs carry a number and do nothing.
 pub trait Driver: Sized {
+    /// What its presets differ in.
+    type Settings;
+
+    /// The preset of this name, or none where the system has no such preset.
+    fn preset(name: &str) -> Option<Self::Settings>;
+
     /// Makes the schema in an empty database.
-    fn install(url: &str, preset: Preset) -> impl Future<Output = Result<(), Failure>>;
+    fn install(url: &str, settings: Self::Settings) -> impl Future<Output = Result<(), Failure>>;
 
     /// A producer, ready to enqueue.
-    fn connect(url: &str, preset: Preset) -> impl Future<Output = Result<Self, Failure>>;
+    fn connect(url: &str, settings: Self::Settings) -> impl Future<Output = Result<Self, Failure>>;
 
     /// Adds one job, committed when this returns.
     fn enqueue(&mut self, number: u64) -> impl Future<Output = Result<(), Failure>>;
@@ -26,5 +32,5 @@ pub trait Driver: Sized {
 
     /// Runs a worker until the process is ended, and tells the tally of each job in the first line
     /// of its handler.
-    fn work(url: &str, preset: Preset, tally: Tally) -> impl Future<Output = Result<(), Failure>>;
+    fn work(url: &str, settings: Self::Settings, tally: Tally) -> impl Future<Output = Result<(), Failure>>;
 }

@@ -4,17 +4,8 @@ use std::time::Duration;
 
 use crate::Failure;
 
-/// How the system is set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preset {
-    /// As its documentation starts one off.
-    Defaults,
-    /// As its own benchmarks or tuning notes set it.
-    Best,
-}
-
 pub(crate) struct Invocation {
-    pub(crate) preset: Preset,
+    pub(crate) preset: String,
     pub(crate) url: String,
     pub(crate) call: Call,
 }
@@ -32,11 +23,7 @@ impl Invocation {
         let url = std::env::var("DATABASE_URL").map_err(|_| "DATABASE_URL is not set")?;
         let arguments: Vec<String> = std::env::args().skip(1).collect();
         let mut words = arguments.iter().map(String::as_str);
-        let preset = match words.next() {
-            Some("defaults") => Preset::Defaults,
-            Some("best") => Preset::Best,
-            _ => return Err("the first argument is the preset: defaults or best".into()),
-        };
+        let preset = words.next().ok_or("the first argument is the preset")?.to_owned();
         let call = words.next().ok_or("the second argument is the call")?;
         let numbers = words.map(str::parse).collect::<Result<Vec<u64>, _>>()?;
         let call = match (call, numbers.as_slice()) {

@@ -12,7 +12,6 @@ mod report;
 mod tally;
 
 pub use driver::{Driver, Failure};
-pub use invocation::Preset;
 pub use tally::Tally;
 
 use invocation::{Call, Invocation};
@@ -23,11 +22,12 @@ use invocation::{Call, Invocation};
 /// Whatever the system fails with: the message goes to standard error.
 pub async fn run<D: Driver>() -> Result<(), Failure> {
     let Invocation { preset, url, call } = Invocation::from_environment()?;
+    let settings = D::preset(&preset).ok_or_else(|| format!("no such preset: {preset}"))?;
     match call {
-        Call::Install => D::install(&url, preset).await,
-        Call::Work { jobs, warm_up, recorded } => D::work(&url, preset, Tally::new(jobs, warm_up, recorded)).await,
-        Call::EnqueueOne { jobs } => produce::one_by_one(D::connect(&url, preset).await?, jobs).await,
-        Call::EnqueueBulk { jobs, chunk } => produce::in_bulk(D::connect(&url, preset).await?, jobs, chunk).await,
-        Call::EnqueuePaced { jobs, pause } => produce::paced(D::connect(&url, preset).await?, jobs, pause).await,
+        Call::Install => D::install(&url, settings).await,
+        Call::Work { jobs, warm_up, recorded } => D::work(&url, settings, Tally::new(jobs, warm_up, recorded)).await,
+        Call::EnqueueOne { jobs } => produce::one_by_one(D::connect(&url, settings).await?, jobs).await,
+        Call::EnqueueBulk { jobs, chunk } => produce::in_bulk(D::connect(&url, settings).await?, jobs, chunk).await,
+        Call::EnqueuePaced { jobs, pause } => produce::paced(D::connect(&url, settings).await?, jobs, pause).await,
     }
 }
