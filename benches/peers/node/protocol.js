@@ -37,6 +37,8 @@ export async function run(driver) {
       break;
     case "work":
     case "pickup":
+      // Before anything of the system runs, so that all pay for their connections alike.
+      answer({ event: "start", at: now() });
       await driver.work(settings, tally(jobs, other, call === "pickup"));
       return;
     default:
@@ -73,7 +75,7 @@ async function paced(producer, jobs, pauseMicros) {
   answer({ committed });
 }
 
-/** Counts the starts of handlers, and says when the first and the last of them was. */
+/** Counts the starts of handlers, and says when the last of the warm-up and of all was. */
 function tally(jobs, warmUp, recorded) {
   const started = [];
   let seen = 0;
@@ -82,7 +84,6 @@ function tally(jobs, warmUp, recorded) {
     seen += 1;
     if (recorded && seen > warmUp) started.push([number, at]);
     if (seen === warmUp) answer({ event: "warm", at: now() });
-    else if (seen === warmUp + 1) answer({ event: "first", at: now() });
     if (seen === warmUp + jobs) answer({ event: "handled", at: now(), started });
   };
 }

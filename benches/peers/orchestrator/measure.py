@@ -88,7 +88,7 @@ class Stage:
 
 
 def backlog(stage: Stage) -> Figures:
-    """Fills the queue, then lets a worker empty it: bulk rate, drain rate, WAL."""
+    """Fills the queue, then lets a worker empty it, its connecting timed along: bulk rate, drain rate, WAL."""
     preset = stage.contender.preset
     jobs = min(stage.sizes.jobs, preset.most_jobs)
     warm_up = min(preset.warm_up, jobs)
@@ -98,12 +98,12 @@ def backlog(stage: Stage) -> Figures:
     before = stage.wal()
     produced = stage.call("enqueue-bulk", jobs, BULK_CHUNK)
     with stage.start("work", jobs, 0) as worker:
-        first = worker.event("first", stage.sizes.limit)["at"]
+        began = worker.event("start", stage.sizes.limit)["at"]
         worker.event("handled", stage.sizes.limit)
         last = stage.acknowledged(warm_up + jobs)
     after = stage.wal()
     stage.check_finished(warm_up + jobs)
-    figures = {"drain": rate(jobs, first, last)}
+    figures = {"drain": rate(jobs, began, last)}
     if jobs >= LEAST_FOR_BULK:
         figures["bulk"] = rate(produced["jobs"], produced["began"], produced["ended"])
         figures["wal"] = (after - before) / jobs

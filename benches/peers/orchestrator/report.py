@@ -10,8 +10,8 @@ from .systems import Contender, System
 
 LEAST_FOR_A_COMPARISON = 50_000
 TOO_SMALL = (
-    f"**Too small to compare by**: with fewer than {LEAST_FOR_A_COMPARISON:,} jobs the drain is mostly what was "
-    "claimed before the clock began. This run shows that everything works, and no more."
+    f"**Too small to compare by**: with fewer than {LEAST_FOR_A_COMPARISON:,} jobs the drain is mostly how "
+    "long a worker takes to connect. This run shows that everything works, and no more."
 )
 
 
@@ -120,10 +120,10 @@ def _method(sizes: Sizes) -> str:
             "Each measurement uses a new database. The drivers are separate processes. A job contains one number and "
             "does nothing. After each measurement, a query checks that every job was acknowledged.",
             "",
-            f"- **Drain**: {sizes.jobs:,} jobs wait. Then one worker process starts. The time is measured from the "
-            "first line of the first handler until the database contains no unfinished job (queried every 2 ms after "
-            "the last handler). The start of the process, its connections and its first claim are excluded for every "
-            "system. That favours systems that claim many jobs at once.",
+            f"- **Drain**: {sizes.jobs:,} jobs wait. Then one worker process starts. The time is measured from "
+            "the moment before this process connects until the database contains no unfinished job (queried every 2 ms "
+            "after the last handler). So it includes the connections and the first claim of every system alike. It "
+            "excludes the start of the process itself, which is a matter of the language.",
             f"- **Producer and worker together**: the worker is idle, after a warm-up. Then a second process "
             f"enqueues {sizes.steady_jobs:,} jobs in calls of {STEADY_CHUNK:,}. The time is measured from the first "
             "call to the last acknowledgement.",

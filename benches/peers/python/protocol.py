@@ -55,6 +55,8 @@ async def run(driver: Driver) -> None:
         case "enqueue-paced", [jobs, pause]:
             await _paced(await driver.connect(settings), jobs, pause / 1e6)
         case "work" | "pickup", [jobs, warm_up]:
+            # Before anything of the system runs, so that all pay for their connections alike.
+            _answer(event="start", at=_now())
             await driver.work(settings, _tally(jobs, warm_up, call == "pickup"))
         case _:
             raise SystemExit(f"no such call: {call} with {len(numbers)} numbers")
@@ -97,7 +99,7 @@ async def _paced(producer: Producer, jobs: int, pause: float) -> None:
 
 
 def _tally(jobs: int, warm_up: int, recorded: bool) -> Start:
-    """Counts the starts of handlers, and says when the first and the last of them was."""
+    """Counts the starts of handlers, and says when the last of the warm-up and of all was."""
     started: list[tuple[int, int]] = []
     seen = 0
 
@@ -109,8 +111,6 @@ def _tally(jobs: int, warm_up: int, recorded: bool) -> Start:
             started.append((number, at))
         if seen == warm_up:
             _answer(event="warm", at=_now())
-        elif seen == warm_up + 1:
-            _answer(event="first", at=_now())
         if seen == warm_up + jobs:
             _answer(event="handled", at=_now(), started=started)
 

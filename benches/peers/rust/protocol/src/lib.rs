@@ -25,7 +25,11 @@ pub async fn run<D: Driver>() -> Result<(), Failure> {
     let settings = D::preset(&preset).ok_or_else(|| format!("no such preset: {preset}"))?;
     match call {
         Call::Install => D::install(&url, settings).await,
-        Call::Work { jobs, warm_up, recorded } => D::work(&url, settings, Tally::new(jobs, warm_up, recorded)).await,
+        Call::Work { jobs, warm_up, recorded } => {
+            // Before anything of the system runs, so that all pay for their connections alike.
+            report::event("start", clock::now())?;
+            D::work(&url, settings, Tally::new(jobs, warm_up, recorded)).await
+        }
         Call::EnqueueOne { jobs } => produce::one_by_one(D::connect(&url, settings).await?, jobs).await,
         Call::EnqueueBulk { jobs, chunk } => produce::in_bulk(D::connect(&url, settings).await?, jobs, chunk).await,
         Call::EnqueuePaced { jobs, pause } => produce::paced(D::connect(&url, settings).await?, jobs, pause).await,

@@ -40,8 +40,6 @@ impl Tally {
         }
         if place == *warm_up {
             report::event("warm", now()).expect("standard output is open");
-        } else if place == warm_up + 1 {
-            report::event("first", now()).expect("standard output is open");
         }
         if place == warm_up + jobs {
             let empty = Mutex::default();
