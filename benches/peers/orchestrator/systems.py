@@ -132,12 +132,14 @@ RIVALS = (
                 "those of its throughput benchmark: 500 slots, poll 5 ms, local queue of 5,000, completions and "
                 "failures in batches of 5 ms",
             ),
+            Preset("best-2", "`best` with 2 local queues (`queue_count`) of 2,500"),
+            Preset("best-4", "`best` with 4 local queues (`queue_count`) of 1,250"),
         ),
         unfinished="graphile_worker._private_jobs",
         finished=None,
         bulk="`add_raw_jobs`",
-        remarks="Deletes finished jobs, so it has no cost for a history. In `best`, up to 5,000 jobs are prefetched, "
-        "and they stay locked if the process dies. By default, a slot takes one job each time that it is woken, so a "
+        remarks="Deletes finished jobs, so it has no cost for a history. With local queues, up to 5,000 jobs are "
+        "prefetched, and they stay locked if the process dies. By default, a slot takes one job each time that it is woken, so a "
         "backlog is worked off by polling.",
     ),
     System(

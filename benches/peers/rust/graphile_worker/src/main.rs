@@ -1,5 +1,6 @@
 //! `graphile_worker`, the Rust one. `best` is the preset of its own throughput benchmark: a local
-//! queue of 5,000 jobs, 500 slots, completions in batches of 5 ms.
+//! queue of 5,000 jobs, 500 slots, completions in batches of 5 ms. `best-2` and `best-4` divide these
+//! 5,000 among so many local queues, which fetch at the same time.
 
 use std::ops::Range;
 use std::time::Duration;
@@ -36,7 +37,7 @@ struct Graphile {
 
 enum Settings {
     Defaults,
-    Best,
+    Best { local_queues: usize },
 }
 
 impl Driver for Graphile {
@@ -45,7 +46,9 @@ impl Driver for Graphile {
     fn preset(name: &str) -> Option<Settings> {
         match name {
             "defaults" => Some(Settings::Defaults),
-            "best" => Some(Settings::Best),
+            "best" => Some(Settings::Best { local_queues: 1 }),
+            "best-2" => Some(Settings::Best { local_queues: 2 }),
+            "best-4" => Some(Settings::Best { local_queues: 4 }),
             _ => None,
         }
     }
@@ -81,20 +84,22 @@ impl Driver for Graphile {
             WorkerOptions::default().database_url(url).schema(SCHEMA).add_extension(tally).define_job::<Nothing>();
         let options = match settings {
             Settings::Defaults => options,
-            Settings::Best => best(options),
+            Settings::Best { local_queues } => best(options, local_queues),
         };
         Box::pin(options.init()).await?.run().await?;
         Ok(())
     }
 }
 
-fn best(options: WorkerOptions) -> WorkerOptions {
+fn best(options: WorkerOptions, local_queues: usize) -> WorkerOptions {
+    // The size is of each: as many jobs are held in all, however many queues hold them.
+    let local_queue = LocalQueueConfig::default().with_size(5000 / local_queues).with_queue_count(local_queues);
     options
         .concurrency(500)
         .poll_interval(Duration::from_millis(5))
         .complete_job_batch_delay(Duration::from_millis(5))
         .fail_job_batch_delay(Duration::from_millis(5))
-        .local_queue(LocalQueueConfig::default().with_size(5000))
+        .local_queue(local_queue)
 }
 
 async fn producer(url: &str) -> Result<WorkerUtils, Failure> {
