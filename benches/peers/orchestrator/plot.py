@@ -42,16 +42,15 @@ class Bar:
 
 
 def draw(results: Results, contenders: Sequence[Contender]) -> str:
-    """Medians at the best settings of each, the best first, with the spread as a line."""
-    shown = [contender for contender in contenders if contender.is_ours or contender.preset.name == "best"]
+    """Medians at those settings of each that are the best for the figure, the best first, with the spread as a line."""
     parts: list[str] = []
     height = 30
     for figure in FIGURES:
-        bars = _bars(results, shown, figure)
+        bars = _bars(results, contenders, figure)
         if bars:
             parts.append(_panel(figure, bars, height))
             height += HEAD + ROW * len(bars) + GAP
-    note = "Medians at each system's best settings (Postrider: its defaults); lines show the least and the most."
+    note = "Medians at each system's best settings for the figure (Postrider: its defaults); lines: least to most."
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{height}" '
@@ -66,7 +65,12 @@ def draw(results: Results, contenders: Sequence[Contender]) -> str:
 
 
 def _bars(results: Results, contenders: Sequence[Contender], figure: Figure) -> list[Bar]:
-    bars = [Bar(contender, summary) for contender in contenders if (summary := results.summary(contender, figure))]
+    bars: list[Bar] = []
+    # No settings are the best for every figure, and a system with many of them is one bar all the same.
+    for system in dict.fromkeys(contender.system for contender in contenders):
+        settings = [contender for contender in contenders if contender.system is system]
+        if best := results.best(settings, figure):
+            bars.append(Bar(*best))
     return sorted(bars, key=lambda bar: bar.summary.median, reverse=figure.higher_is_better)
 
 

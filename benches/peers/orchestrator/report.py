@@ -30,7 +30,7 @@ def write(results: Results, contenders: Sequence[Contender], around: Circumstanc
         "`just bench-peers` (`benches/peers/`) writes this file. Do not edit it by hand.",
         _circumstances(around),
         "" if around.sizes.jobs >= LEAST_FOR_A_COMPARISON else TOO_SMALL,
-        f"![Medians at each system's best settings]({plot})",
+        f"![Medians at each system's best settings for the figure]({plot})",
         "## Figures",
         "Each figure is the median of the rounds, with the minimum and the maximum in brackets. The best figure of "
         f"each column is bold. Lower is better for {_names(FIGURES, False)}. Higher is better for the others.",
