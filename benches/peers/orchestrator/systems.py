@@ -200,6 +200,40 @@ RIVALS = (
         "even if no session listens. By default, the last acknowledgements wait for the worker's heartbeat.",
     ),
     System(
+        name="riverqueue",
+        language="Rust",
+        lock="rust/Cargo.lock",
+        command=rust("peers-riverqueue"),
+        presets=(
+            # Ten jobs at most each time that the fetch cooldown is over.
+            Preset(
+                "defaults",
+                "the worker of its README: `QueueConfig::new(10)`, fetch cooldown 100 ms, poll 1 s",
+                most_jobs=1_000,
+                warm_up=100,
+                most_rounds=3,
+            ),
+            Preset(
+                "best",
+                "those of its own benchmark (`riverqueue bench`): 2,000 jobs at once, fetch cooldown 2 ms, poll "
+                "20 ms, 50 connections",
+            ),
+            Preset(
+                "pickup",
+                "for the pickup: LISTEN, the shortest fetch cooldown (1 ms, the producer's too) and poll (1 ms) that "
+                "it allows, 100 jobs at once",
+            ),
+        ),
+        # By name, because the index of the states has no use for "all but the completed".
+        unfinished="river_job WHERE state IN ('available', 'pending', 'retryable', 'running', 'scheduled')",
+        finished="SELECT count(*) FROM river_job WHERE state = 'completed'",
+        bulk="`insert_many`",
+        remarks="Keeps finished jobs in the same table as waiting jobs. `insert_many` is one transaction, but in this "
+        "version it sends a statement for each job. A client that has notified the workers sends no other "
+        "notification until its fetch cooldown is over, and a job without one waits for the next fetch: with jobs "
+        "15 ms apart and a cooldown of 100 ms, this decides the pickup of `defaults`, and the poll that of `best`.",
+    ),
+    System(
         name="graphile-worker",
         language="Node",
         lock="node/package-lock.json",
