@@ -34,30 +34,30 @@ claimed AS (
                 SELECT urgent.ctid FROM (
                     SELECT ctid FROM postrider.job
                     WHERE queue = wanted.queue AND priority = 1
-                      AND (run_at, id) > (($5::timestamptz[])[wanted.last - 3], ($6::bigint[])[wanted.last - 3])
+                      AND (run_at, id + 0) > (($5::timestamptz[])[wanted.last - 3], ($6::bigint[])[wanted.last - 3])
                       AND run_at <= statement_timestamp() AND NOT running AND kind = ANY ($3::text[])
-                    ORDER BY run_at, id LIMIT wanted.slots FOR UPDATE SKIP LOCKED) AS urgent
+                    ORDER BY run_at, id + 0 LIMIT wanted.slots FOR UPDATE SKIP LOCKED) AS urgent
                 UNION ALL
                 SELECT normal.ctid FROM (
                     SELECT ctid FROM postrider.job
                     WHERE queue = wanted.queue AND priority = 2
-                      AND (run_at, id) > (($5::timestamptz[])[wanted.last - 2], ($6::bigint[])[wanted.last - 2])
+                      AND (run_at, id + 0) > (($5::timestamptz[])[wanted.last - 2], ($6::bigint[])[wanted.last - 2])
                       AND run_at <= statement_timestamp() AND NOT running AND kind = ANY ($3::text[])
-                    ORDER BY run_at, id LIMIT wanted.slots FOR UPDATE SKIP LOCKED) AS normal
+                    ORDER BY run_at, id + 0 LIMIT wanted.slots FOR UPDATE SKIP LOCKED) AS normal
                 UNION ALL
                 SELECT low.ctid FROM (
                     SELECT ctid FROM postrider.job
                     WHERE queue = wanted.queue AND priority = 3
-                      AND (run_at, id) > (($5::timestamptz[])[wanted.last - 1], ($6::bigint[])[wanted.last - 1])
+                      AND (run_at, id + 0) > (($5::timestamptz[])[wanted.last - 1], ($6::bigint[])[wanted.last - 1])
                       AND run_at <= statement_timestamp() AND NOT running AND kind = ANY ($3::text[])
-                    ORDER BY run_at, id LIMIT wanted.slots FOR UPDATE SKIP LOCKED) AS low
+                    ORDER BY run_at, id + 0 LIMIT wanted.slots FOR UPDATE SKIP LOCKED) AS low
                 UNION ALL
                 SELECT idle.ctid FROM (
                     SELECT ctid FROM postrider.job
                     WHERE queue = wanted.queue AND priority = 4
-                      AND (run_at, id) > (($5::timestamptz[])[wanted.last], ($6::bigint[])[wanted.last])
+                      AND (run_at, id + 0) > (($5::timestamptz[])[wanted.last], ($6::bigint[])[wanted.last])
                       AND run_at <= statement_timestamp() AND NOT running AND kind = ANY ($3::text[])
-                    ORDER BY run_at, id LIMIT wanted.slots FOR UPDATE SKIP LOCKED) AS idle
+                    ORDER BY run_at, id + 0 LIMIT wanted.slots FOR UPDATE SKIP LOCKED) AS idle
             ) AS due
             LIMIT wanted.slots
         ) AS picked))
@@ -83,4 +83,4 @@ CROSS JOIN (VALUES (1::smallint), (2::smallint), (3::smallint), (4::smallint)) A
 CROSS JOIN LATERAL (
     SELECT run_at FROM postrider.job
     WHERE queue = w.queue AND priority = p.priority AND run_at > statement_timestamp()
-    ORDER BY run_at, id LIMIT 1) AS next
+    ORDER BY run_at LIMIT 1) AS next

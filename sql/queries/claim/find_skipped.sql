@@ -6,6 +6,6 @@ CROSS JOIN (VALUES (1::smallint), (2::smallint), (3::smallint), (4::smallint)) A
 CROSS JOIN LATERAL (
     SELECT run_at, id FROM postrider.job
     WHERE queue = w.queue AND priority = p.priority
-      AND (run_at, id) <= (($3::timestamptz[])[(w.number - 1) * 4 + p.priority], ($4::bigint[])[(w.number - 1) * 4 + p.priority])
+      AND (run_at, id + 0) <= (($3::timestamptz[])[(w.number - 1) * 4 + p.priority], ($4::bigint[])[(w.number - 1) * 4 + p.priority])
       AND run_at <= now() AND NOT running AND kind = ANY ($2::text[])
-    ORDER BY run_at, id LIMIT 1) AS behind
+    ORDER BY run_at, id + 0 LIMIT 1) AS behind

@@ -43,14 +43,14 @@ counted AS (
                count(*) AS walked
         FROM (SELECT running, failed_at, run_at FROM postrider.job
               WHERE queue = known.queue AND priority = p.priority AND run_at <= now()
-              ORDER BY run_at, id LIMIT 20002) AS j) AS due
+              ORDER BY run_at LIMIT 20002) AS j) AS due
     CROSS JOIN LATERAL (
         SELECT count(*) FILTER (WHERE failed_at IS NULL) AS scheduled,
                count(*) FILTER (WHERE failed_at IS NOT NULL) AS retryable,
                count(*) AS walked
         FROM (SELECT failed_at FROM postrider.job
               WHERE queue = known.queue AND priority = p.priority AND run_at > now()
-              ORDER BY run_at, id LIMIT 20002) AS j) AS later
+              ORDER BY run_at LIMIT 20002) AS j) AS later
     GROUP BY known.queue
 )
 SELECT postrider.readable(counted.queue) AS queue,

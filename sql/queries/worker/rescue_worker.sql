@@ -23,7 +23,7 @@ running_jobs AS MATERIALIZED (
         SELECT j.id, j.running, j.attempted_by
         FROM postrider.job AS j
         WHERE j.queue = q.queue AND j.priority = p.priority AND j.run_at <= clock_timestamp()
-        ORDER BY j.run_at, j.id
+        ORDER BY j.run_at, j.id + 0
         LIMIT 50000) AS front
     WHERE front.running AND front.attempted_by = dead.id
 ),

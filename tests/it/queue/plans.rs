@@ -143,6 +143,11 @@ async fn claims_and_finishes_are_index_scans_whatever_the_statistics_say() {
     assert_plans(&db, "on a large table with its statistics").await;
     client.batch_execute("DELETE FROM postrider.job WHERE id % 1000 <> 0").await.unwrap();
     assert_plans(&db, "on a small table with the statistics of a large one").await;
+    client.batch_execute("DELETE FROM postrider.job").await.unwrap();
+    client.batch_execute("VACUUM ANALYZE postrider.job").await.unwrap();
+    assert_plans(&db, "on an empty table whose indexes are still large").await;
+    fill(&mut client, 100_000).await;
+    assert_plans(&db, "on a table that is large again, with the statistics of the empty one").await;
 }
 
 // CONFORMANCE 15
