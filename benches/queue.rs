@@ -143,13 +143,13 @@ fn enqueues(criterion: &mut Criterion, runtime: &Runtime, database: &Database) {
     runtime.block_on(clear(&client));
     group.throughput(Throughput::Elements(1));
     group.bench_function("single", |bencher| {
-        bencher.iter(|| runtime.block_on(async { enqueue(&client, &Noop {}).await.unwrap() }));
+        bencher.iter(|| runtime.block_on(async { enqueue(&client, &Noop {}).await.unwrap().id }));
     });
     runtime.block_on(clear(&client));
     group.throughput(Throughput::Elements(1_000));
     group.bench_function("many_of_1000", |bencher| {
         let jobs: Vec<NewJob> = (0..1_000).map(|_| NewJob::of(&Noop {}).unwrap()).collect();
-        bencher.iter(|| runtime.block_on(enqueue_many(&client, &jobs)).unwrap());
+        bencher.iter(|| runtime.block_on(enqueue_many(&client, &jobs).into_future()).unwrap());
     });
     runtime.block_on(clear(&client));
 }

@@ -41,7 +41,7 @@ DECLARE
 BEGIN
     FOR the_function IN
         SELECT oid FROM pg_proc
-        WHERE pronamespace = 'postrider'::regnamespace AND proname IN ('enqueue', 'add_job', 'enqueue_many')
+        WHERE pronamespace = 'postrider'::regnamespace AND proname IN ('enqueue', 'enqueue_with_outcome', 'add_job', 'enqueue_many')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', the_function);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO postrider_enqueue', the_function);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use deadpool_postgres::{HookError, PoolError};
 use tokio_postgres::error::{Severity, SqlState};
 
+use crate::driver_error::DriverError;
 use crate::error_chain::{causes, chain_text};
 use crate::job::{JobId, State};
 
@@ -124,6 +125,9 @@ pub enum Error {
     /// The database refused or failed a statement.
     #[error("{}", describe(.0))]
     Database(#[from] tokio_postgres::Error),
+    /// As [`Error::Database`], from another driver.
+    #[error(transparent)]
+    Driver(#[from] DriverError),
 }
 
 impl Error {
@@ -153,6 +157,7 @@ impl Error {
                 // Either the connection failed, or a value could not be decoded. A retry does not fix the latter.
                 None => error.is_closed() || causes(error).any(<dyn std::error::Error>::is::<std::io::Error>),
             },
+            Self::Driver(error) => error.sqlstate().map_or(error.is_closed(), is_transient_state),
             _ => false,
         }
     }
@@ -208,10 +213,13 @@ impl Error {
 
     /// Whether the history has no partition for a row. A trigger that raises the same SQLSTATE names no table.
     pub(crate) fn lacks_partition(&self) -> bool {
-        let Self::Database(error) = self else { return false };
-        error.as_db_error().is_some_and(|db| {
-            *db.code() == SqlState::CHECK_VIOLATION && db.constraint().is_none() && db.table() == Some("job_history")
-        })
+        let (constraint, table) = match self {
+            Self::Database(error) => error.as_db_error().map_or((None, None), |db| (db.constraint(), db.table())),
+            Self::Driver(error) => (error.constraint(), error.table()),
+            _ => return false,
+        };
+        let is_check = self.sqlstate() == Some(SqlState::CHECK_VIOLATION.code());
+        is_check && constraint.is_none() && table == Some("job_history")
     }
 
     /// Whether the statement waited too long for a lock.
@@ -224,10 +232,19 @@ impl Error {
         self.sqlstate() == Some("57014")
     }
 
-    /// The SQLSTATE, if Postgres sent one.
-    pub(crate) fn sqlstate(&self) -> Option<&str> {
+    /// The SQLSTATE, if Postgres sent one: `40001` asks for the transaction once more, `57014` tells of a time limit.
+    ///
+    /// ```no_run
+    /// # async fn example(client: tokio_postgres::Client, job: postrider::NewJob) {
+    /// let enqueued = postrider::enqueue::enqueue_job(&client, job).await;
+    /// let is_locked_out = enqueued.is_err_and(|error| error.sqlstate() == Some("55P03"));
+    /// # let _ = is_locked_out; }
+    /// ```
+    #[must_use]
+    pub fn sqlstate(&self) -> Option<&str> {
         match self {
             Self::Database(error) => error.code().map(tokio_postgres::error::SqlState::code),
+            Self::Driver(error) => error.sqlstate(),
             _ => None,
         }
     }

@@ -1,6 +1,6 @@
 //! Postrider: a background worker and job queue for services that already have Postgres.
 //!
-//! A service enqueues a job, alone or in its own transaction ([`enqueue`](enqueue()), [`enqueue_many`],
+//! A service enqueues a job, alone or in its own transaction, with its own driver ([`enqueue`](enqueue()), [`enqueue_many`],
 //! [`enqueue_copy`]). A [`Worker`] receives a notification and starts the job within a millisecond or two. It also
 //! polls, so that no job depends on a notification.
 //!
@@ -21,6 +21,7 @@
 //! | `ring`, `aws-lc-rs` | encrypted connections (`sslmode`), with this implementation of cryptography. Without either, connections are never encrypted, and `sslmode=require` is refused |
 //! | `migrate` | [`Database::migrate`]. Without it, `worker migrate` brings the schema up to date |
 //! | `schedules` | [`Worker::cron`] |
+//! | `sqlx-0_8`, `sqlx-0_9`, `diesel-2`, `diesel-async`, `sea-orm-2` | [`enqueue`](enqueue()) and [`Context::complete_in`] in transactions of these drivers: see [`AnyConnection`](postgres::AnyConnection) |
 //! | `jiff`, `time` | times of these crates, beside `SystemTime` and `chrono` |
 //! | `bin` | the programs `worker` and `web`, with all of the above. Not for libraries: its modules are no API |
 
@@ -34,6 +35,7 @@ pub mod bench;
 #[cfg(feature = "bin")]
 #[doc(hidden)]
 pub mod cli;
+mod driver_error;
 pub mod enqueue;
 mod error;
 mod error_chain;
@@ -51,8 +53,9 @@ mod store;
 pub mod web;
 pub mod worker;
 
+pub use driver_error::DriverError;
 pub use enqueue::{enqueue, enqueue_copy, enqueue_many};
 pub use error::Error;
-pub use job::{Args, Job, JobId, JobRecord, NewJob, Priority, Retention, State, Time};
+pub use job::{Args, EnqueueOutcome, Enqueued, Job, JobId, JobRecord, NewJob, Priority, Retention, State, Time};
 pub use postgres::{Database, Schema};
 pub use worker::{Context, JobError, Shutdown, Worker};

@@ -6,14 +6,16 @@ CREATE FUNCTION postrider.enqueue_many(
     run_ats      timestamptz[],
     max_attempts integer[],
     unique_keys  text[],
-    delays       double precision[] DEFAULT NULL
-) RETURNS bigint[]
+    delays       double precision[] DEFAULT NULL,
+    OUT ids      bigint[],
+    OUT outcomes text[]
+)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    ids      bigint[];
     notified bigint;
     keyed    record;
+    added    record;
 BEGIN
     -- As in add_job.
     IF current_user <> session_user THEN
@@ -31,10 +33,11 @@ BEGIN
         )
         -- Ids are assigned in the order of the rows. The count forces `announced` to run.
         SELECT array_agg(id ORDER BY id), (SELECT count(*) FROM announced) INTO ids, notified FROM added;
-        RETURN ids;
+        RETURN;
     END IF;
 
     ids := ARRAY(SELECT nextval('postrider.job_id_seq') FROM generate_series(1, cardinality($1)));
+    outcomes := array_fill('inserted'::text, ARRAY[cardinality($1)]);
 
     WITH added AS (
         INSERT INTO postrider.job (id, kind, args, queue, priority, run_at, max_attempts)
@@ -57,12 +60,13 @@ BEGIN
         WHERE t.unique_key IS NOT NULL
         ORDER BY t.unique_key, t.place
     LOOP
-        ids[keyed.place] := postrider.add_job(
+        added := postrider.add_job(
             keyed.kind, keyed.args, keyed.queue, keyed.priority,
             coalesce(keyed.run_at, now() + keyed.delay * interval '1 s'), keyed.max_attempts, keyed.unique_key);
+        ids[keyed.place] := added.id;
+        outcomes[keyed.place] := added.outcome;
     END LOOP;
-    RETURN ids;
 END
 $$;
 COMMENT ON FUNCTION postrider.enqueue_many IS
-    'Internal. Adds many jobs with one notification per queue. Returns the ids in input order. A job without a time is due after its delay (in s), or now. The client fills in the other defaults.';
+    'Internal. Adds many jobs with one notification per queue. Returns the ids and outcomes in input order; no outcomes if no job has a unique key, since then all are inserted. A job without a time is due after its delay (in s), or now. The client fills in the other defaults.';

@@ -8,7 +8,7 @@ use tokio_postgres::error::SqlState;
 
 use super::store;
 use crate::error::Error;
-use crate::job::JobId;
+use crate::job::Enqueued;
 use crate::postgres::LimitedTransaction;
 
 /// The result of reserving a key.
@@ -18,8 +18,8 @@ pub(crate) enum Reservation {
     New,
     /// The same request was answered before.
     Repeated {
-        /// The job that it enqueued.
-        job_id: JobId,
+        /// What it enqueued.
+        enqueued: Enqueued,
         /// The body of its answer.
         response: String,
     },
@@ -40,7 +40,7 @@ pub(crate) async fn reserve(tx: &LimitedTransaction, key: &str, request: &str) -
         Err(error) => return Err(error),
     }
     Ok(match store::idempotency::find_key(tx, key, request).await? {
-        Some(used) if used.same_request => Reservation::Repeated { job_id: used.job_id, response: used.response },
+        Some(used) if used.same_request => Reservation::Repeated { enqueued: used.enqueued, response: used.response },
         Some(_) => Reservation::Different,
         // The key expired and was deleted between the two statements: the next try reserves it.
         None => Reservation::Busy,
@@ -48,9 +48,14 @@ pub(crate) async fn reserve(tx: &LimitedTransaction, key: &str, request: &str) -
 }
 
 /// Stores the answer under a reserved key, and deletes some expired keys.
-pub(crate) async fn record(tx: &LimitedTransaction, key: &str, job_id: JobId, response: &str) -> Result<(), Error> {
+pub(crate) async fn record(
+    tx: &LimitedTransaction,
+    key: &str,
+    enqueued: Enqueued,
+    response: &str,
+) -> Result<(), Error> {
     // Sent together: one round trip.
-    let recorded = store::idempotency::record_answer(tx, key, job_id, response);
+    let recorded = store::idempotency::record_answer(tx, key, enqueued, response);
     let cleaned = store::idempotency::clean_keys(tx);
     let (recorded, cleaned) = tokio::join!(recorded, cleaned);
     recorded.and(cleaned)

@@ -42,7 +42,7 @@ async fn add(client: Arc<Client>, way: Way, limit: Limit) -> Result<u64, Error> 
     let (job, start, mut added) = (bare(&args), Instant::now(), 0);
     while added < limit.jobs && start.elapsed() < limit.time {
         match way {
-            Way::Enqueue => enqueue(&*client, &Noop::default()).await?,
+            Way::Enqueue => enqueue(&*client, &Noop::default()).await?.id,
             Way::Bare => store::jobs::insert_job(&client, &job).await?,
         };
         added += 1;

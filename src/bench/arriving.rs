@@ -141,7 +141,7 @@ async fn produce(
         #[allow(clippy::cast_precision_loss, reason = "no run comes near 2^52 jobs")]
         let place = job as f64 + 1.0 + (fastrand::f64() * 2.0 - 1.0) * JITTER;
         sleep_until(start + Duration::from_secs_f64(place * gap)).await;
-        let id = enqueue(&client, &Noop::default()).await?;
+        let id = enqueue(&client, &Noop::default()).await?.id;
         latencies.acknowledged(id, nanoseconds_now());
     }
     Ok(())

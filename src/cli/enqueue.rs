@@ -15,6 +15,7 @@ use crate::error::Error;
 use crate::job::Args as JobArgs;
 use crate::job::NewJob;
 use crate::job::{DEFAULT_MAX_ATTEMPTS, DEFAULT_QUEUE, MAX_ARGS_BYTES, MAX_MAX_ATTEMPTS, Priority};
+use crate::program::tell;
 
 /// Adds a job and prints its id.
 #[derive(Debug, Args)]
@@ -53,8 +54,12 @@ impl Enqueue {
         let text = if self.args == "-" { standard_input().await? } else { self.args.clone() };
         let job = self.job(&text).map_err(|error| Failure::Usage(in_words_of_the_command(error)))?;
         let mut connection = connection::connect().await?;
-        let id = connection.answer(async |tx| crate::enqueue::enqueue_job(tx, &job).await).await?;
-        out.line(&id.to_string())
+        let enqueued = connection.answer(async |tx| crate::enqueue::enqueue_job(tx, job).await).await?;
+        if !enqueued.is_inserted() {
+            // Standard output has the id alone, for scripts.
+            tell(&format!("nothing added: unfinished job {} has this unique key", enqueued.id));
+        }
+        out.line(&enqueued.id.to_string())
     }
 
     fn job(self, args: &str) -> Result<NewJob, Error> {

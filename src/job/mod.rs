@@ -9,6 +9,7 @@ mod args;
 mod checked_json;
 mod defaults;
 mod due;
+mod enqueued;
 mod filters;
 mod name;
 mod new_job;
@@ -32,6 +33,7 @@ pub(crate) use checked_json::{CheckedJson, JsonUse};
 pub use defaults::Defaults;
 #[cfg(feature = "bin")]
 pub(crate) use due::Due;
+pub use enqueued::{EnqueueOutcome, Enqueued};
 pub use filters::{FailedFilter, ListFilter};
 pub use name::{MAX_KIND_LEN, MAX_QUEUE_LEN, MAX_UNIQUE_KEY_BYTES};
 pub(crate) use name::{check_kind, check_queue, check_unique_key};

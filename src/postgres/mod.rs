@@ -24,17 +24,20 @@
 //! A password file, a service file, client certificates and Kerberos encryption are not supported. An empty `sslcert`
 //! or `sslkey`, and `gssencmode=disable`, are accepted.
 
+mod any_connection;
 mod cancel;
 mod client_without_wait;
 mod config;
 mod deadline;
 mod dial;
+mod drivers;
 mod endpoint;
 mod pool;
 mod problem;
 mod queryable;
 mod reconnect;
 mod schema;
+mod statement;
 mod tls;
 mod transaction;
 mod url;
@@ -45,6 +48,7 @@ use std::sync::Arc;
 use deadpool_postgres::{Object, Pool};
 use tokio_postgres::{Client, Connection, Socket};
 
+pub use any_connection::{AnyConnection, AnyTransaction, BlockingConnection};
 pub(crate) use deadline::{finished, within};
 use dial::Target;
 use pool::Connections;
@@ -52,6 +56,8 @@ pub use queryable::{InSchema, InTransaction, Queryable};
 pub(crate) use queryable::{Params, Statements};
 pub(crate) use reconnect::Reconnect;
 pub use schema::{MAX_SCHEMA_LEN, Schema};
+pub(crate) use statement::Returned;
+pub use statement::{Param, Statement};
 pub(crate) use tls::Stream;
 #[cfg(feature = "bin")]
 pub(crate) use transaction::LimitedTransaction;

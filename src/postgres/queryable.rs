@@ -64,13 +64,14 @@ pub trait Queryable: Sealed + Sync {
 /// # let _ = jobs;
 /// # Ok(()) }
 /// ```
-pub struct InSchema<'c, C> {
-    client: &'c C,
-    schema: Schema,
+pub struct InSchema<C> {
+    pub(super) connection: C,
+    pub(super) schema: Schema,
 }
 
 impl Schema {
-    /// The connection, for statements in this schema. All functions that take a connection take it.
+    /// The connection, for statements in this schema. All functions that take a connection take it: those that need
+    /// a [`Queryable`] take a reference to it.
     ///
     /// ```no_run
     /// # use postrider::{Schema, admin};
@@ -79,18 +80,18 @@ impl Schema {
     /// # Ok(()) }
     /// ```
     #[must_use]
-    pub fn on<'c, C: Queryable>(&self, client: &'c C) -> InSchema<'c, C> {
-        InSchema { client, schema: self.clone() }
+    pub fn on<C>(&self, connection: C) -> InSchema<C> {
+        InSchema { connection, schema: self.clone() }
     }
 }
 
-impl<C: Queryable> Sealed for InSchema<'_, C> {}
+impl<C: Queryable> Sealed for InSchema<&C> {}
 
-impl<C: Queryable> Queryable for InSchema<'_, C> {
+impl<C: Queryable> Queryable for InSchema<&C> {
     type Raw = C::Raw;
 
     fn raw(&self) -> &C::Raw {
-        self.client.raw()
+        self.connection.raw()
     }
 
     fn schema(&self) -> Schema {
@@ -98,7 +99,7 @@ impl<C: Queryable> Queryable for InSchema<'_, C> {
     }
 }
 
-impl<C: InTransaction> InTransaction for InSchema<'_, C> {}
+impl<C: InTransaction> InTransaction for InSchema<&C> {}
 
 /// The parameters of a statement, each with its type.
 pub(crate) type Params<'p> = &'p [(&'p (dyn ToSql + Sync), Type)];

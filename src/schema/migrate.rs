@@ -116,7 +116,7 @@ async fn apply(client: &mut Client, schema: &Schema, set: MigrationSet) -> Resul
     wait_for_turn(client, set, &record).await?;
     within(STATEMENT_LIMIT, store::schema::limit_migration(client, TABLE_LOCK_WAIT_MS, MIGRATION_LIMIT_MS)).await?;
     if set == MigrationSet::Queue {
-        within(STATEMENT_LIMIT, prepare_queue(&schema.on(client))).await?;
+        within(STATEMENT_LIMIT, prepare_queue(&schema.on(&*client))).await?;
     }
     let runner = set.runner(schema)?;
     restore_record(client, schema, set, &runner).await?;

@@ -1,65 +1,75 @@
 //! The statements that enqueue.
 
+use std::borrow::Cow;
 use std::pin::pin;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 
 use crate::error::Error;
-use crate::job::Args;
-use crate::job::JobId;
-use crate::job::NewJob;
-use crate::postgres::{Queryable, Statements};
+use crate::job::{EnqueueOutcome, Enqueued, NewJob};
+use crate::postgres::{Param, Queryable, Returned, Statement, Statements};
 use crate::sql::sql;
 
-pub(crate) async fn enqueue(client: &impl Queryable, job: &NewJob) -> Result<JobId, Error> {
-    let row = Statements::on(client)
-        .query_typed_one(
-            sql!("enqueue/enqueue"),
-            &[
-                (&job.kind, Type::TEXT),
-                (&job.args, Type::JSONB),
-                (&job.queue, Type::TEXT),
-                (&i32::from(job.priority.number()), Type::INT4),
-                (&job.due.at(), Type::TIMESTAMPTZ),
-                (&job.due.delay_seconds(), Type::FLOAT8),
-                (&i32::from(job.stored_max_attempts()), Type::INT4),
-                (&job.unique_key, Type::TEXT),
-            ],
-        )
-        .await?;
-    Ok(row.try_get(0)?)
+/// Adds one job.
+pub(crate) fn enqueue(job: &NewJob) -> Statement<'_> {
+    let params = vec![
+        Param::text(&job.kind),
+        Param::text(job.args.as_str()),
+        Param::text(&job.queue),
+        Param::Integer(job.priority.number().into()),
+        Param::Text(time_text(job)),
+        Param::Float(job.due.delay_seconds()),
+        Param::Integer(job.stored_max_attempts().into()),
+        Param::Text(job.unique_key.as_deref().map(Cow::Borrowed)),
+    ];
+    Statement::new(sql!("enqueue/enqueue"), params)
 }
 
-pub(crate) async fn enqueue_many(client: &impl Queryable, jobs: &[NewJob]) -> Result<Vec<JobId>, Error> {
-    let kinds: Vec<&str> = jobs.iter().map(|job| job.kind.as_str()).collect();
-    let args: Vec<&Args> = jobs.iter().map(|job| &job.args).collect();
-    let queues: Vec<&str> = jobs.iter().map(|job| job.queue.as_str()).collect();
-    let priorities: Vec<i32> = jobs.iter().map(|job| i32::from(job.priority.number())).collect();
-    let run_ats: Vec<Option<DateTime<Utc>>> = jobs.iter().map(|job| job.due.at()).collect();
+/// Adds many jobs. An option that no job has is sent as null.
+pub(crate) fn enqueue_many(jobs: &[NewJob]) -> Statement<'_> {
     let delays: Vec<f64> = jobs.iter().map(|job| job.due.delay_seconds()).collect();
-    let delays = delays.iter().any(|delay| *delay > 0.0).then_some(delays);
-    let max_attempts: Vec<i32> = jobs.iter().map(|job| job.stored_max_attempts().into()).collect();
-    let has_key = jobs.iter().any(|job| job.unique_key.is_some());
-    let unique_keys: Option<Vec<Option<&str>>> =
-        has_key.then(|| jobs.iter().map(|job| job.unique_key.as_deref()).collect());
-    let row = Statements::on(client)
-        .query_typed_one(
-            sql!("enqueue/enqueue_many"),
-            &[
-                (&kinds, Type::TEXT_ARRAY),
-                (&args, Type::JSONB_ARRAY),
-                (&queues, Type::TEXT_ARRAY),
-                (&priorities, Type::INT4_ARRAY),
-                (&run_ats, Type::TIMESTAMPTZ_ARRAY),
-                (&delays, Type::FLOAT8_ARRAY),
-                (&max_attempts, Type::INT4_ARRAY),
-                (&unique_keys, Type::TEXT_ARRAY),
-            ],
-        )
-        .await?;
-    Ok(row.try_get(0)?)
+    let params = vec![
+        texts(jobs, |job| Some(Cow::Borrowed(&job.kind))),
+        texts(jobs, |job| Some(Cow::Borrowed(job.args.as_str()))),
+        texts(jobs, |job| Some(Cow::Borrowed(&job.queue))),
+        Param::Integers(jobs.iter().map(|job| job.priority.number().into()).collect()),
+        texts(jobs, time_text),
+        Param::Floats(delays.iter().any(|delay| *delay > 0.0).then_some(delays)),
+        Param::Integers(jobs.iter().map(|job| job.stored_max_attempts().into()).collect()),
+        texts(jobs, |job| job.unique_key.as_deref().map(Cow::Borrowed)),
+    ];
+    Statement::new(sql!("enqueue/enqueue_many"), params)
+}
+
+/// A text of each job, or null if no job has one.
+fn texts<'j>(jobs: &'j [NewJob], text: impl Fn(&'j NewJob) -> Option<Cow<'j, str>>) -> Param<'j> {
+    let texts: Vec<_> = jobs.iter().map(text).collect();
+    Param::Texts(texts.iter().any(Option::is_some).then_some(texts))
+}
+
+/// The due time of a job that has one, to the microsecond.
+fn time_text(job: &NewJob) -> Option<Cow<'_, str>> {
+    job.due.at().map(|time| time.to_rfc3339_opts(SecondsFormat::Micros, true).into())
+}
+
+/// The result of [`enqueue`].
+pub(crate) fn enqueued_one(returned: Returned) -> Result<Enqueued, Error> {
+    // The statement returns one id.
+    enqueued_many(returned)?.pop().ok_or_else(|| Error::invalid("ids", "is empty"))
+}
+
+/// The result of [`enqueue_many`].
+pub(crate) fn enqueued_many(returned: Returned) -> Result<Vec<Enqueued>, Error> {
+    let Returned { ids, outcomes } = returned;
+    match outcomes {
+        None => Ok(ids.into_iter().map(|id| Enqueued { id, outcome: EnqueueOutcome::Inserted }).collect()),
+        Some(outcomes) => {
+            let jobs = ids.into_iter().zip(outcomes);
+            jobs.map(|(id, outcome)| Ok(Enqueued { id, outcome: outcome.parse()? })).collect()
+        }
+    }
 }
 
 /// The columns of `copy_jobs`, in order.

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::session::Session;
 use crate::error::Error;
 use crate::job::{CheckedJson, JobId};
-use crate::postgres::{Database, Limits, Params, Queryable, Statements};
+use crate::postgres::{Database, Limits, Param, Returned, Statement};
 use crate::sql::sql;
 
 /// Only the attempt with the current fence may write to its job. Each claim creates a new fence.
@@ -143,52 +143,21 @@ pub(crate) async fn delete(session: &Session, fences: impl Iterator<Item = Fence
     rows.iter().map(attempt).collect()
 }
 
-/// Completes one job in its handler's transaction. Returns whether its fence held.
-pub(crate) async fn complete_in<C: Queryable>(tx: &C, fence: Fence, retention_seconds: i64) -> Result<bool, Error> {
-    let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
-    let rows = Statements::on(tx)
-        .query_typed(
-            sql!("finish/complete"),
-            &[
-                (&&ids[..], Type::INT8_ARRAY),
-                (&&claims[..], Type::INT4_ARRAY),
-                (&&workers[..], Type::UUID_ARRAY),
-                (&retention_seconds, Type::INT8),
-            ],
-        )
-        .await?;
-    Ok(!rows.is_empty())
+/// Completes one job in its handler's transaction.
+pub(crate) fn complete_in(fence: Fence, retention_seconds: i64, output: Option<&CheckedJson>) -> Statement<'_> {
+    let params = vec![
+        Param::BigInteger(fence.id),
+        Param::Integer(fence.claim),
+        Param::Text(Some(fence.worker.to_string().into())),
+        Param::BigInteger(retention_seconds),
+        Param::Text(output.map(|output| output.as_str().into())),
+    ];
+    Statement::new(sql!("finish/complete_in"), params)
 }
 
-/// As [`complete_in`], with an output.
-pub(crate) async fn complete_in_with_output<C: Queryable>(
-    tx: &C,
-    fence: Fence,
-    retention_seconds: i64,
-    output: &CheckedJson,
-) -> Result<bool, Error> {
-    let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
-    let rows = Statements::on(tx)
-        .query_typed(
-            sql!("finish/complete_with_output"),
-            &[
-                (&&ids[..], Type::INT8_ARRAY),
-                (&&claims[..], Type::INT4_ARRAY),
-                (&&workers[..], Type::UUID_ARRAY),
-                (&retention_seconds, Type::INT8),
-                (&&[output][..], Type::JSONB_ARRAY),
-            ],
-        )
-        .await?;
-    Ok(!rows.is_empty())
-}
-
-/// As [`completed_in`], in the view of the transaction `tx`.
-pub(crate) async fn is_completed_in<C: Queryable>(tx: &C, fence: Fence) -> Result<bool, Error> {
-    let (ids, claims, workers) = ([fence.id], [fence.claim], [fence.worker]);
-    let params: Params<'_> =
-        &[(&&ids[..], Type::INT8_ARRAY), (&&claims[..], Type::INT4_ARRAY), (&&workers[..], Type::UUID_ARRAY)];
-    Ok(!Statements::on(tx).query_typed(sql!("finish/completed_in"), params).await?.is_empty())
+/// The result of [`complete_in`]: whether the fence held.
+pub(crate) fn is_completed(returned: &Returned) -> bool {
+    returned.outcomes.as_ref().is_some_and(|outcomes| outcomes.iter().any(|outcome| outcome == "completed"))
 }
 
 /// Returns the attempts that have completed their jobs in transactions of their handlers.

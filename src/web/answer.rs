@@ -21,7 +21,16 @@ pub(crate) fn ok(value: &impl Serialize) -> Result<Response, Problem> {
 
 /// 201 with JSON text and the location of the new resource.
 pub(crate) fn created(location: &str, body: String) -> Result<Response, Problem> {
-    let mut response = json_text(StatusCode::CREATED, body);
+    located(StatusCode::CREATED, location, body)
+}
+
+/// 200 with JSON text and the location of a resource that existed before.
+pub(crate) fn found(location: &str, body: String) -> Result<Response, Problem> {
+    located(StatusCode::OK, location, body)
+}
+
+fn located(status: StatusCode, location: &str, body: String) -> Result<Response, Problem> {
+    let mut response = json_text(status, body);
     // Our paths are ASCII, and what a client sends is percent-encoded in them.
     let location = HeaderValue::from_str(location).map_err(|_| Problem::internal())?;
     response.headers_mut().insert(LOCATION, location);

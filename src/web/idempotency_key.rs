@@ -8,8 +8,7 @@ use axum::http::{HeaderValue, StatusCode};
 use super::jobs;
 use super::problem::Problem;
 use crate::app::idempotency::{self, Reservation};
-use crate::job::JobId;
-use crate::job::NewJob;
+use crate::job::{Enqueued, NewJob};
 use crate::postgres::LimitedTransaction;
 
 const HEADER: &str = "Idempotency-Key";
@@ -39,14 +38,19 @@ impl<S: Send + Sync> OptionalFromRequestParts<S> for IdempotencyKey {
 impl IdempotencyKey {
     /// Enqueues the job, unless the same request was answered within 24 h: then returns that answer. Call it in a
     /// transaction that is committed afterwards.
-    pub async fn once(&self, tx: &LimitedTransaction, request: &str, job: &NewJob) -> Result<(JobId, String), Problem> {
+    pub async fn once(
+        &self,
+        tx: &LimitedTransaction,
+        request: &str,
+        job: NewJob,
+    ) -> Result<(Enqueued, String), Problem> {
         match idempotency::reserve(tx, &self.0, request).await? {
             Reservation::New => {
-                let (id, response) = jobs::add(tx, job).await?;
-                idempotency::record(tx, &self.0, id, &response).await?;
-                Ok((id, response))
+                let (enqueued, response) = jobs::add(tx, job).await?;
+                idempotency::record(tx, &self.0, enqueued, &response).await?;
+                Ok((enqueued, response))
             }
-            Reservation::Repeated { job_id, response } => Ok((job_id, response)),
+            Reservation::Repeated { enqueued, response } => Ok((enqueued, response)),
             Reservation::Different => {
                 let detail = format!("{HEADER} was used for a request with another body: choose a new key");
                 Err(Problem::new(StatusCode::UNPROCESSABLE_ENTITY, detail).with_field(HEADER))

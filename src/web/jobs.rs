@@ -11,7 +11,7 @@ use chrono::{DateTime, Utc};
 use serde::Serialize;
 
 use super::Web;
-use super::answer::{created, ok, text_of};
+use super::answer::{created, found, ok, text_of};
 use super::body::JsonBody;
 use super::fields::{Fields, missing};
 use super::idempotency_key::IdempotencyKey;
@@ -21,8 +21,7 @@ use super::write_permits::begin;
 use crate::admin::{self, ListFilter};
 use crate::enqueue::enqueue_job;
 use crate::error::Error;
-use crate::job::NewJob;
-use crate::job::{Args, JobId, JobRecord, Priority, State as JobState};
+use crate::job::{Args, Enqueued, JobId, JobRecord, NewJob, Priority, State as JobState};
 use crate::job::{check_kind, check_queue};
 use crate::postgres::Queryable;
 
@@ -46,21 +45,22 @@ pub(super) async fn create(
     let _permit =
         if only_inserts { web.write_permits.to_insert().await? } else { web.write_permits.to_change().await? };
     let tx = begin(&web.database).await?;
-    let (id, response) = if let Some(key) = key {
-        let answer = key.once(&tx, text(&body)?, &job).await?;
+    let (enqueued, response) = if let Some(key) = key {
+        let answer = key.once(&tx, text(&body)?, job).await?;
         tx.commit().await?;
         answer
     } else {
-        let id = enqueue_job(&tx, &job).await?;
-        (id, json(id, tx.commit_with(admin::find(&tx, id)).await?)?)
+        let enqueued = enqueue_job(&tx, job).await?;
+        (enqueued, json(enqueued.id, tx.commit_with(admin::find(&tx, enqueued.id)).await?)?)
     };
-    created(&format!("/jobs/{id}"), response)
+    let location = format!("/jobs/{}", enqueued.id);
+    if enqueued.is_inserted() { created(&location, response) } else { found(&location, response) }
 }
 
 /// Enqueues the job and reads it back as JSON.
-pub(super) async fn add(client: &impl Queryable, job: &NewJob) -> Result<(JobId, String), Problem> {
-    let id = enqueue_job(client, job).await?;
-    Ok((id, json(id, admin::find(client, id).await?)?))
+pub(super) async fn add(client: &impl Queryable, job: NewJob) -> Result<(Enqueued, String), Problem> {
+    let enqueued = enqueue_job(client, job).await?;
+    Ok((enqueued, json(enqueued.id, admin::find(client, enqueued.id).await?)?))
 }
 
 fn json(id: JobId, found: Option<JobRecord>) -> Result<String, Problem> {

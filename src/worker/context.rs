@@ -1,22 +1,19 @@
 //! What a handler can ask about its attempt, and the completion of its job in its own transaction.
 //!
-//! Promise: a completion is written only if the attempt's fence holds. No other outcome is recorded here: a handler
-//! returns it.
+//! No other outcome is recorded here: a handler returns it.
 
-use std::future::Future;
 use std::sync::Arc;
 
-use serde::Serialize;
 use uuid::Uuid;
 
+#[cfg(doc)]
 use crate::error::Error;
 use crate::job::JobId;
+#[cfg(doc)]
+use crate::postgres::AnyTransaction;
 use crate::postgres::Database;
-use crate::postgres::InTransaction;
-use crate::store::finish;
-use crate::store::history::make_partition_for;
-use crate::worker::handler::output_json;
-use crate::worker::in_flight::{InFlightJob, StopReason};
+use crate::worker::complete_in::{Attempt, CompleteIn};
+use crate::worker::in_flight::InFlightJob;
 
 /// The attempt that a handler runs, and the worker's shared state of type `S`.
 pub struct Context<S> {
@@ -89,7 +86,9 @@ impl<S> Context<S> {
     }
 
     /// Completes the job in the handler's own transaction, so that its other effects and the completion commit
-    /// together or not at all. Call it last, before the commit. Then return `Ok(())`.
+    /// together or not at all. `tx` is a transaction of any supported driver: see [`AnyTransaction`]. Call it last,
+    /// before the commit. Then return `Ok(())`: what the handler returns is not kept, because the job is finished by
+    /// then. For an output, see [`CompleteIn::output`].
     ///
     /// ```
     /// # use postrider::{Context, JobError};
@@ -115,67 +114,9 @@ impl<S> Context<S> {
     ///
     /// # Errors
     /// [`Error::Stale`] if the job belongs to another attempt. Then this attempt is cancelled, and its transaction
-    /// must be rolled back, which dropping it does. [`Error::Database`] as any statement.
-    pub async fn complete_in<T: InTransaction>(&self, tx: &T) -> Result<(), Error> {
-        let tx = self.database.schema().on(tx);
-        self.complete(&tx, finish::complete_in(&tx, self.job.fence(), self.completed_seconds)).await
-    }
-
-    /// As [`Context::complete_in`], and keeps `output` with the job. The value that the handler returns afterwards is
-    /// not kept: the job is finished by then.
-    ///
-    /// # Errors
-    /// As [`Context::complete_in`]. [`Error::Invalid`] for an output that is too large or cannot be stored.
-    pub async fn complete_in_with_output<T: InTransaction>(
-        &self,
-        tx: &T,
-        output: &impl Serialize,
-    ) -> Result<(), Error> {
-        let tx = self.database.schema().on(tx);
-        let output = output_json(output)?;
-        self.complete(&tx, finish::complete_in_with_output(&tx, self.job.fence(), self.completed_seconds, &output))
-            .await
-    }
-
-    async fn complete(
-        &self,
-        tx: &impl InTransaction,
-        completing: impl Future<Output = Result<bool, Error>>,
-    ) -> Result<(), Error> {
-        // Before the statement: if this future is dropped, it is not known how far the statement came.
-        self.job.complete_in_transaction();
-        match completing.await {
-            Ok(true) => return Ok(()),
-            Ok(false) => {}
-            Err(error) => {
-                if error.is_about_the_database() {
-                    self.on_refused_completion(&error).await;
-                }
-                return Err(error);
-            }
-        }
-        // A second call in the same transaction finds the job already completed by the first.
-        if finish::is_completed_in(tx, self.job.fence()).await? {
-            return Ok(());
-        }
-        self.job.stop(StopReason::Lost);
-        Err(Error::Stale(self.job.id))
-    }
-
-    /// The attempt does not count if it fails now: another one would meet the same database.
-    async fn on_refused_completion(&self, error: &Error) {
-        tracing::warn!(
-            job_id = self.job.id,
-            kind = self.job.kind,
-            %error,
-            "the database refuses the completion of a job in its handler's transaction; the job runs again"
-        );
-        self.job.refuse_completion();
-        if error.lacks_partition() {
-            // For the next attempt: this transaction has failed.
-            if let Err(error) = make_partition_for(&self.database, self.completed_seconds).await {
-                tracing::warn!(%error, "history partition not made");
-            }
-        }
+    /// must be rolled back, which dropping it does. [`Error::Database`] as any statement, or [`Error::Driver`].
+    pub fn complete_in<T>(&self, tx: T) -> CompleteIn<'_, T> {
+        let attempt = Attempt { job: &self.job, database: &self.database, completed_seconds: self.completed_seconds };
+        CompleteIn::new(attempt, tx)
     }
 }

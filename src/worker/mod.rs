@@ -20,6 +20,7 @@
 mod adaptive_batch;
 mod builder;
 mod claim;
+mod complete_in;
 mod config;
 mod context;
 mod critical_task;
@@ -39,6 +40,7 @@ mod shutdown;
 mod supervisor;
 
 pub use builder::Worker;
+pub use complete_in::CompleteIn;
 pub use config::{DEFAULT_CONCURRENCY, MAX_CONCURRENCY, MAX_POLL_INTERVAL};
 #[cfg(feature = "bin")]
 pub(crate) use config::{LEASES, POLL_INTERVALS, SHUTDOWN_TIMEOUTS};

@@ -71,9 +71,11 @@ CREATE TABLE idempotency_keys (
     request_hash bytea       NOT NULL,
     response     jsonb,
     job_id       bigint,
+    outcome      text,
     created_at   timestamptz NOT NULL DEFAULT now(),
     CONSTRAINT key_length CHECK (octet_length(key) BETWEEN 1 AND 255)
 );
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
 COMMENT ON TABLE idempotency_keys IS 'Responses to POST /jobs by Idempotency-Key, kept for 24 h.';
+COMMENT ON COLUMN idempotency_keys.outcome IS 'inserted or existing, as postrider.enqueue_with_outcome. Decides the status of the response.';
 COMMENT ON COLUMN idempotency_keys.request_hash IS 'Hash of the request. The same key with another request is rejected.';

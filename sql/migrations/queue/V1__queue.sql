@@ -381,12 +381,13 @@ CREATE FUNCTION postrider.add_job(
     max_attempts  integer,
     unique_key    text,
     group_key     text  DEFAULT NULL,
-    options       jsonb DEFAULT NULL
-) RETURNS bigint
+    options       jsonb DEFAULT NULL,
+    OUT id        bigint,
+    OUT outcome   text
+)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    job_id      bigint;
     is_notified boolean;
 BEGIN
     -- As SECURITY DEFINER (sql/roles.sql), it also serves clients other than ours, which have checked nothing.
@@ -397,8 +398,9 @@ BEGIN
     IF $7 IS NULL THEN
         INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, group_key, options)
         VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $8, $9)
-        RETURNING id, postrider.announce(queue, run_at) INTO job_id, is_notified;
-        RETURN job_id;
+        RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
+        outcome := 'inserted';
+        RETURN;
     END IF;
 
     -- Retries if the job with the key finishes between the conflict and the SELECT.
@@ -406,22 +408,24 @@ BEGIN
         INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, unique_key, group_key, options)
         VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7, $8, $9)
         ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
-        RETURNING id, postrider.announce(queue, run_at) INTO job_id, is_notified;
+        RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
         IF FOUND THEN
-            RETURN job_id;
+            outcome := 'inserted';
+            RETURN;
         END IF;
-        SELECT id INTO job_id FROM postrider.job WHERE unique_key = $7;
+        SELECT job.id INTO id FROM postrider.job WHERE unique_key = $7;
         IF FOUND THEN
-            RETURN job_id;
+            outcome := 'existing';
+            RETURN;
         END IF;
     END LOOP;
     RAISE EXCEPTION 'unique_key "%" changed hands too often', $7 USING ERRCODE = 'serialization_failure';
 END
 $$;
 COMMENT ON FUNCTION postrider.add_job IS
-    'Internal. Like postrider.enqueue, for callers that have checked the job. The Rust client measures the JSON that it writes, which is shorter than the text that Postgres prints.';
+    'Internal. Like postrider.enqueue_with_outcome, for callers that have checked the job. The Rust client measures the JSON that it writes, which is shorter than the text that Postgres prints.';
 
-CREATE FUNCTION postrider.enqueue(
+CREATE FUNCTION postrider.enqueue_with_outcome(
     kind          text,
     args          jsonb       DEFAULT '{}',
     queue         text        DEFAULT 'default',
@@ -433,8 +437,10 @@ CREATE FUNCTION postrider.enqueue(
     trace_context text        DEFAULT NULL,
     group_key     text        DEFAULT NULL,
     cost          integer     DEFAULT NULL,
-    kind_version  integer     DEFAULT NULL
-) RETURNS bigint
+    kind_version  integer     DEFAULT NULL,
+    OUT id        bigint,
+    OUT outcome   text
+)
 LANGUAGE plpgsql AS $$
 DECLARE
     the_kind  postrider.kind_name  := $1;
@@ -460,7 +466,30 @@ BEGIN
             USING ERRCODE = 'character_not_in_repertoire',
                   HINT = 'This database is encoded ' || getdatabaseencoding() || ': set client_encoding to what the program sends.';
     END IF;
-    RETURN postrider.add_job(the_kind, $2, the_queue, $4, $5, $6, $7, $10, options);
+    SELECT added.id, added.outcome INTO id, outcome
+    FROM postrider.add_job(the_kind, $2, the_queue, $4, $5, $6, $7, $10, options) AS added;
+END
+$$;
+COMMENT ON FUNCTION postrider.enqueue_with_outcome IS
+    'Enqueues a job in the caller''s transaction, as postrider.enqueue, and returns its id and the outcome: inserted, or existing if an unfinished job has the same unique_key. Then the id is that of the existing job.';
+
+CREATE FUNCTION postrider.enqueue(
+    kind          text,
+    args          jsonb       DEFAULT '{}',
+    queue         text        DEFAULT 'default',
+    priority      integer     DEFAULT 2,
+    run_at        timestamptz DEFAULT now(),
+    max_attempts  integer     DEFAULT 25,
+    unique_key    text        DEFAULT NULL,
+    tags          text[]      DEFAULT NULL,
+    trace_context text        DEFAULT NULL,
+    group_key     text        DEFAULT NULL,
+    cost          integer     DEFAULT NULL,
+    kind_version  integer     DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql AS $$
+BEGIN
+    RETURN (postrider.enqueue_with_outcome($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)).id;
 END
 $$;
 COMMENT ON FUNCTION postrider.enqueue IS
@@ -474,14 +503,16 @@ CREATE FUNCTION postrider.enqueue_many(
     run_ats      timestamptz[],
     max_attempts integer[],
     unique_keys  text[],
-    delays       double precision[] DEFAULT NULL
-) RETURNS bigint[]
+    delays       double precision[] DEFAULT NULL,
+    OUT ids      bigint[],
+    OUT outcomes text[]
+)
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
-    ids      bigint[];
     notified bigint;
     keyed    record;
+    added    record;
 BEGIN
     -- As in add_job.
     IF current_user <> session_user THEN
@@ -499,10 +530,11 @@ BEGIN
         )
         -- Ids are assigned in the order of the rows. The count forces `announced` to run.
         SELECT array_agg(id ORDER BY id), (SELECT count(*) FROM announced) INTO ids, notified FROM added;
-        RETURN ids;
+        RETURN;
     END IF;
 
     ids := ARRAY(SELECT nextval('postrider.job_id_seq') FROM generate_series(1, cardinality($1)));
+    outcomes := array_fill('inserted'::text, ARRAY[cardinality($1)]);
 
     WITH added AS (
         INSERT INTO postrider.job (id, kind, args, queue, priority, run_at, max_attempts)
@@ -525,15 +557,16 @@ BEGIN
         WHERE t.unique_key IS NOT NULL
         ORDER BY t.unique_key, t.place
     LOOP
-        ids[keyed.place] := postrider.add_job(
+        added := postrider.add_job(
             keyed.kind, keyed.args, keyed.queue, keyed.priority,
             coalesce(keyed.run_at, now() + keyed.delay * interval '1 s'), keyed.max_attempts, keyed.unique_key);
+        ids[keyed.place] := added.id;
+        outcomes[keyed.place] := added.outcome;
     END LOOP;
-    RETURN ids;
 END
 $$;
 COMMENT ON FUNCTION postrider.enqueue_many IS
-    'Internal. Adds many jobs with one notification per queue. Returns the ids in input order. A job without a time is due after its delay (in s), or now. The client fills in the other defaults.';
+    'Internal. Adds many jobs with one notification per queue. Returns the ids and outcomes in input order; no outcomes if no job has a unique key, since then all are inserted. A job without a time is due after its delay (in s), or now. The client fills in the other defaults.';
 
 CREATE FUNCTION postrider.append_error(errors jsonb, attempt integer, error text, trace text) RETURNS jsonb
 LANGUAGE sql STABLE AS $$
@@ -554,6 +587,41 @@ LANGUAGE sql STABLE AS $$
     SELECT ((now() + make_interval(secs => $1)) AT TIME ZONE 'UTC')::date
 $$;
 COMMENT ON FUNCTION postrider.expires_on IS 'Internal. Returns the day of expiry of a job that finishes now with this retention.';
+
+-- Plans made while the table is empty or small stay in a session. Without a sequential scan, they serve a large one, too.
+CREATE FUNCTION postrider.complete(id bigint, claim integer, worker uuid, retention_seconds bigint, output jsonb DEFAULT NULL)
+RETURNS text
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+#variable_conflict use_column
+BEGIN
+    WITH finished AS (
+        DELETE FROM postrider.job AS j
+        WHERE j.id = $1 AND j.claim = $2 AND j.attempted_by = $3 AND j.running
+        RETURNING j.id, j.run_at, j.created_at, j.attempted_at, j.attempted_by, j.claim, j.attempt, j.max_attempts,
+                  j.priority, j.crash_count, j.queue, j.kind, j.args, j.errors, j.unique_key, j.options, j.group_key,
+                  j.flow
+    )
+    INSERT INTO postrider.job_history (
+        id, run_at, created_at, attempted_at, finished_at, attempted_by, expires_on, claim, attempt, max_attempts,
+        priority, crash_count, state, queue, kind, args, errors, unique_key,
+        options, group_key, flow, output)
+    SELECT id, run_at, created_at, attempted_at, now(), attempted_by, postrider.expires_on($4), claim, attempt,
+           max_attempts, priority, crash_count, 'completed', queue, kind, args, errors, unique_key,
+           options, group_key, flow, $5
+    FROM finished;
+    IF FOUND THEN
+        RETURN 'completed';
+    END IF;
+    -- A second call of the same attempt finds the job completed by the first.
+    IF EXISTS (SELECT FROM postrider.job_history
+               WHERE id = $1 AND claim = $2 AND attempted_by = $3 AND state = 'completed') THEN
+        RETURN 'completed';
+    END IF;
+    RETURN 'stale';
+END
+$$;
+COMMENT ON FUNCTION postrider.complete IS
+    'Internal. Completes a job in its handler''s transaction, if its fence (id, claim, worker) holds, and returns completed. Returns stale if the job belongs to another attempt: the transaction must be rolled back.';
 
 CREATE VIEW postrider.jobs AS
 SELECT id, postrider.readable(kind) AS kind, postrider.readable(queue) AS queue, priority::integer AS priority,

@@ -5,13 +5,13 @@ use tokio_postgres::types::Type;
 
 use super::sql;
 use crate::error::Error;
-use crate::job::JobId;
+use crate::job::Enqueued;
 
 /// An earlier use of a key.
 pub(in crate::app) struct Use {
     pub same_request: bool,
     /// Set in the transaction that reserved the key.
-    pub job_id: JobId,
+    pub enqueued: Enqueued,
     pub response: String,
 }
 
@@ -27,15 +27,26 @@ pub(in crate::app) async fn find_key(tx: &Client, key: &str, request: &str) -> R
     row.map(|row| {
         Ok(Use {
             same_request: row.try_get("same_request")?,
-            job_id: row.try_get("job_id")?,
+            enqueued: Enqueued { id: row.try_get("job_id")?, outcome: row.try_get::<_, &str>("outcome")?.parse()? },
             response: row.try_get("response")?,
         })
     })
     .transpose()
 }
 
-pub(in crate::app) async fn record_answer(tx: &Client, key: &str, job_id: JobId, response: &str) -> Result<(), Error> {
-    let params = [(&key as _, Type::TEXT), (&job_id as _, Type::INT8), (&response as _, Type::TEXT)];
+pub(in crate::app) async fn record_answer(
+    tx: &Client,
+    key: &str,
+    enqueued: Enqueued,
+    response: &str,
+) -> Result<(), Error> {
+    let outcome = enqueued.outcome.as_str();
+    let params = [
+        (&key as _, Type::TEXT),
+        (&enqueued.id as _, Type::INT8),
+        (&response as _, Type::TEXT),
+        (&outcome as _, Type::TEXT),
+    ];
     tx.execute_typed(sql!("idempotency_record"), &params).await?;
     Ok(())
 }

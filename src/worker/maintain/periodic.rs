@@ -11,17 +11,18 @@
 //! tick cannot be fired delays those of other kinds by no more than a short wait for a lock. Host clocks are not used:
 //! the database decides whether a tick is due.
 
+use std::future::IntoFuture;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use chrono::{DateTime, TimeDelta};
 
+use crate::enqueue::enqueue_many;
 use crate::error::Error;
-use crate::job::JobId;
-use crate::job::NewJob;
+use crate::job::{Enqueued, NewJob};
 use crate::postgres::{Reconnect, within};
-use crate::store::periodic::Tick;
-use crate::store::{enqueue, periodic as store};
+use crate::store::enqueue::database_now;
+use crate::store::periodic::{self as store, Tick};
 use crate::worker::handles::WorkerHandles;
 use crate::worker::maintain::schedule::Schedule;
 
@@ -156,7 +157,7 @@ pub(in crate::worker) async fn register_all(handles: &WorkerHandles, periodics: 
 async fn register(handles: &WorkerHandles, periodic: &Periodic) -> Result<(), Error> {
     let now = async {
         let tx = handles.database.begin(store::LIMITS).await?;
-        tx.commit_with(enqueue::database_now(&tx)).await
+        tx.commit_with(database_now(&tx)).await
     };
     let now = within(TIMEOUT, now).await?;
     // A cron expression that never matches is searched for over many years.
@@ -172,13 +173,16 @@ async fn register(handles: &WorkerHandles, periodic: &Periodic) -> Result<(), Er
 }
 
 /// Enqueues the jobs that each start of a worker process wants.
-pub(in crate::worker) async fn enqueue_at_start(handles: &WorkerHandles, jobs: &[NewJob]) -> Result<Vec<JobId>, Error> {
+pub(in crate::worker) async fn enqueue_at_start(
+    handles: &WorkerHandles,
+    jobs: &[NewJob],
+) -> Result<Vec<Enqueued>, Error> {
     if jobs.is_empty() {
         return Ok(Vec::new());
     }
     let enqueued = async {
         let tx = handles.database.begin(store::START_LIMITS).await?;
-        tx.commit_with(enqueue::enqueue_many(&tx, jobs)).await
+        tx.commit_with(enqueue_many(&tx, jobs).into_future()).await
     };
     within(TIMEOUT, enqueued).await
 }

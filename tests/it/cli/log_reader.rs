@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::support::command;
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::process::{Process, Signal};
 use crate::support::rows::{job_becomes, number, number_becomes};
 use crate::support::web::{WebService, web_command};
@@ -15,7 +16,7 @@ const SOON: Duration = Duration::from_mins(2);
 
 async fn add(client: &Client, count: usize, args: &Value) -> Vec<i64> {
     let probe = NewJob::new("probe", Args::of(args).unwrap()).unwrap().max_attempts(1).unwrap();
-    enqueue_many(client, &vec![probe; count]).await.unwrap()
+    ids_of(enqueue_many(client, &vec![probe; count]).await.unwrap())
 }
 
 /// Each failing job is two lines: far more than the pipe and the buffer hold.

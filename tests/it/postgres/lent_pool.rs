@@ -37,7 +37,7 @@ async fn a_worker_runs_on_it_with_each_recycling_method_and_leaves_its_sessions_
             },
         );
         for _ in 0..20 {
-            let id = enqueue(&pool.get().await.unwrap(), &task("")).await.unwrap();
+            let id = enqueue(&pool.get().await.unwrap(), &task("")).await.unwrap().id;
             job_becomes(&db.connect().await, id, State::Completed).await;
         }
         worker.stop().await;
@@ -75,7 +75,7 @@ async fn handlers_that_hold_it_whole_for_ever_stop_nothing_and_its_users_learn_w
     }
     until("the pool is held", PATIENCE, || async { (pool.status().available == 0).then_some(()) }).await;
     for _ in 0..20 {
-        let id = enqueue(&client, &task("passes")).await.unwrap();
+        let id = enqueue(&client, &task("passes")).await.unwrap().id;
         job_becomes(&client, id, State::Completed).await;
     }
     let error = within("it is told", PATIENCE, database.client()).await.map(drop).unwrap_err();

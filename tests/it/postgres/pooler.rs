@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::support::command;
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::pooler::Pooler;
 use crate::support::process::{Process, Signal};
 use crate::support::producer::all_finished_once;
@@ -81,14 +82,14 @@ async fn all_works_by_polling_and_the_mode_is_logged_once() {
     // All ways to add jobs.
     let database = Database::from_url(&pooler.url).unwrap();
     let mut session = database.client().await.unwrap();
-    let mut ids = vec![enqueue::enqueue_job(&session, &probe(&json!({}))).await.unwrap()];
-    ids.extend(enqueue_many(&session, &vec![probe(&json!({})); 100]).await.unwrap());
+    let mut ids = vec![enqueue::enqueue_job(&session, probe(&json!({}))).await.unwrap().id];
+    ids.extend(ids_of(enqueue_many(&session, &vec![probe(&json!({})); 100]).await.unwrap()));
     let transaction = session.transaction().await.unwrap();
     assert_eq!(enqueue_copy(&transaction, (0..100).map(|_| Ok(probe(&json!({}))))).await.unwrap(), 100);
     transaction.commit().await.unwrap();
     drop(session);
     let fails_once = NewJob::new("probe", Args::of(&json!({"fail_times": 1})).unwrap()).unwrap();
-    let retried = enqueue::enqueue_job(&client, &fails_once).await.unwrap();
+    let retried = enqueue::enqueue_job(&client, fails_once).await.unwrap().id;
     assert_eq!(job_becomes(&client, retried, State::Completed).await.attempt, 2);
     ids.push(retried);
     number_becomes(&client, PROBES_LEFT, 0).await;
@@ -98,7 +99,7 @@ async fn all_works_by_polling_and_the_mode_is_logged_once() {
 
     // The operator's commands.
     let run = |args: &[&str]| command::run(through(&pooler, &db, args)).done();
-    let held = enqueue::enqueue_job(&client, &probe(&json!({"sleep_ms": 600_000}))).await.unwrap();
+    let held = enqueue::enqueue_job(&client, probe(&json!({"sleep_ms": 600_000}))).await.unwrap().id;
     job_becomes(&client, held, State::Running).await;
     run(&["cancel", &held.to_string()]);
     job_becomes(&client, held, State::Cancelled).await;
@@ -117,7 +118,7 @@ async fn all_works_by_polling_and_the_mode_is_logged_once() {
     number_becomes(&client, again, 1).await;
 
     // A killed worker: without a liveness lock only its heartbeat shows it.
-    let lost = enqueue_many(&client, &vec![probe(&json!({"sleep_ms": 3000})); 200]).await.unwrap();
+    let lost = ids_of(enqueue_many(&client, &vec![probe(&json!({"sleep_ms": 3000})); 200]).await.unwrap());
     number_becomes(&client, "SELECT count(DISTINCT attempted_by) FROM postrider.job WHERE running", 2).await;
     dying.signal(Signal::Kill);
     worker.wait_for_event("job rescued", SOON).await;
@@ -152,7 +153,7 @@ async fn with_a_direct_address_beside_it_workers_listen_and_migrators_take_turns
     let session = Database::from_url(&pooler.url).unwrap().client().await.unwrap();
     let mut ids = Vec::new();
     for _ in 0..20 {
-        let id = enqueue::enqueue_job(&session, &probe(&json!({}))).await.unwrap();
+        let id = enqueue::enqueue_job(&session, probe(&json!({}))).await.unwrap().id;
         job_becomes(&client, id, State::Completed).await;
         ids.push(id);
     }

@@ -34,7 +34,7 @@ async fn the_statement_of_a_handler_that_was_cut_off_is_cancelled_and_its_connec
     let db = TestDatabase::new().await;
     let database = Database::from_url(&db.url).unwrap().with_pool_size(1);
     let client = db.connect().await;
-    let sleeper = enqueue(&client, &task("sleeper")).max_attempts(1).await.unwrap();
+    let sleeper = enqueue(&client, &task("sleeper")).max_attempts(1).await.unwrap().id;
     let worker = TestWorker::start(
         &database,
         |worker| worker.queue("default", 1).timeout(Duration::from_secs(1)),
@@ -45,7 +45,7 @@ async fn the_statement_of_a_handler_that_was_cut_off_is_cancelled_and_its_connec
         },
     );
     job_becomes(&client, sleeper, State::Discarded).await;
-    let next = enqueue(&client, &task("next")).max_attempts(1).await.unwrap();
+    let next = enqueue(&client, &task("next")).max_attempts(1).await.unwrap().id;
     job_becomes(&client, next, State::Completed).await;
     until("the statement has ended", PATIENCE, async || (db.count(SLEEPING).await == 0).then_some(())).await;
     within("the worker stops", PATIENCE, worker.stop()).await;

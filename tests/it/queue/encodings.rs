@@ -28,9 +28,9 @@ async fn a_database_in_latin_1_finishes_jobs_and_keeps_what_it_can_of_their_erro
             _ => Ok(()),
         }
     });
-    let good = enqueue(&client, &task("gr\u{fc}n")).await.unwrap();
-    let fails = enqueue(&client, &task("fail")).await.unwrap();
-    let long = enqueue(&client, &task("long")).await.unwrap();
+    let good = enqueue(&client, &task("gr\u{fc}n")).await.unwrap().id;
+    let fails = enqueue(&client, &task("fail")).await.unwrap().id;
+    let long = enqueue(&client, &task("long")).await.unwrap().id;
     job_becomes(&client, good, State::Completed).await;
     let record = job_becomes(&client, fails, State::Retryable).await;
     assert_eq!(record.error.as_deref(), Some(r"caf\u{e9} \u{4e16}\u{754c}"));
@@ -74,7 +74,7 @@ async fn a_row_whose_text_cannot_be_sent_fails_alone_and_is_shown() {
         // Past the function that refuses it.
         let insert = format!("INSERT INTO postrider.job (kind, args) VALUES ('task', {args}) RETURNING id");
         let odd = client.query_one(&insert, &[]).await.unwrap().get(0);
-        let good = enqueue(&client, &task("good")).await.unwrap();
+        let good = enqueue(&client, &task("good")).await.unwrap().id;
         let worker = TestWorker::start(&db.database, set, |_, _| async { Ok(()) });
         job_becomes(&client, good, State::Completed).await;
         let record = job_becomes(&client, odd, State::Retryable).await;

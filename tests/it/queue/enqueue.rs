@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::notifications::NotificationProbe;
 use crate::support::rows::{job_becomes, number, terminate_backends, workers_listen};
 use crate::support::wait::{PATIENCE, until, within};
@@ -10,7 +11,9 @@ use crate::support::worker::{TestWorker, task};
 use chrono::{DateTime, Utc};
 use postrider::enqueue::{Defaults, MAX_BATCH, enqueue_job};
 use postrider::job::MAX_ARGS_BYTES;
-use postrider::{Args, Error, Job, NewJob, Priority, State, admin, enqueue, enqueue_copy, enqueue_many};
+use postrider::{
+    Args, EnqueueOutcome, Enqueued, Error, Job, NewJob, Priority, State, admin, enqueue, enqueue_copy, enqueue_many,
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio_postgres::Client;
@@ -41,8 +44,8 @@ async fn a_job_in_a_transaction_is_invisible_and_wakes_no_worker_until_commit() 
 
     let mut client = db.connect().await;
     let tx = client.transaction().await.unwrap();
-    let id = enqueue(&tx, &task("pending")).await.unwrap();
-    let other = enqueue_many(&tx, &[NewJob::of(&task("pending too")).unwrap()]).await.unwrap();
+    let id = enqueue(&tx, &task("pending")).await.unwrap().id;
+    let other = ids_of(enqueue_many(&tx, &[NewJob::of(&task("pending too")).unwrap()]).await.unwrap());
     enqueue_copy(&tx, [NewJob::of(&task("pending as well"))]).await.unwrap();
     assert!(admin::find(&looking, id).await.unwrap().is_none());
     assert!(admin::find(&looking, other[0]).await.unwrap().is_none());
@@ -97,7 +100,7 @@ async fn rows(client: &Client) -> Vec<Value> {
 async fn assert_every_path_gives_the_same_row(job: NewJob, sql: &str) {
     let db = TestDatabase::new().await;
     let mut client = db.connect().await;
-    enqueue_job(&client, &job).await.unwrap();
+    enqueue_job(&client, job.clone()).await.unwrap();
     enqueue_many(&client, &[job.clone(), job.clone()]).await.unwrap();
     let tx = client.transaction().await.unwrap();
     assert_eq!(enqueue_copy(&tx, [Ok(job.clone()), Ok(job)]).await.unwrap(), 2);
@@ -147,7 +150,7 @@ async fn every_path_stores_the_same_absolute_time() {
     let time: DateTime<Utc> = "2031-02-03T04:05:06.789012Z".parse().unwrap();
     let job = NewJob::of(&task("later")).unwrap().run_at(time).unwrap();
     enqueue(&client, &task("later")).run_at(time).await.unwrap();
-    enqueue_job(&client, &job).await.unwrap();
+    enqueue_job(&client, job.clone()).await.unwrap();
     enqueue_many(&client, std::slice::from_ref(&job)).await.unwrap();
     let tx = client.transaction().await.unwrap();
     enqueue_copy(&tx, [Ok(job)]).await.unwrap();
@@ -163,13 +166,20 @@ async fn a_unique_key_adds_nothing_while_an_unfinished_job_has_it_on_every_path(
     let db = TestDatabase::new().await;
     let mut client = db.connect().await;
     let keyed = |key: &str| NewJob::of(&task("keyed")).unwrap().unique_key(key).unwrap();
-    let id = enqueue(&client, &task("first")).unique_key("k").await.unwrap();
-    assert_eq!(enqueue_job(&client, &keyed("k")).await.unwrap(), id);
-    let ids = enqueue_many(&client, &[keyed("z"), keyed("k"), keyed("z"), NewJob::of(&task("free")).unwrap()]).await;
-    let ids = ids.unwrap();
-    assert_eq!((ids[1], ids[0]), (id, ids[2]));
+    let first = enqueue(&client, &task("first")).unique_key("k").await.unwrap();
+    assert!(first.is_inserted());
+    let (id, existing) = (first.id, Enqueued { id: first.id, outcome: EnqueueOutcome::Existing });
+    assert_eq!(enqueue_job(&client, keyed("k")).await.unwrap(), existing);
+    let jobs = [keyed("z"), keyed("k"), keyed("z"), NewJob::of(&task("free")).unwrap()];
+    let many = enqueue_many(&client, &jobs).await.unwrap();
+    assert_eq!((many[1], many[0].id), (existing, many[2].id));
+    // Which of two equal keys in a batch comes first is the order of the batch.
+    assert_eq!([0, 2, 3].map(|place: usize| many[place].is_inserted()), [true, false, true]);
     let query = "SELECT postrider.enqueue('task', unique_key => 'k')";
     assert_eq!(number(&client, query).await, id);
+    let query = "SELECT id, outcome FROM postrider.enqueue_with_outcome('task', unique_key => 'k')";
+    let row = client.query_one(query, &[]).await.unwrap();
+    assert_eq!((row.get::<_, i64>("id"), row.get::<_, &str>("outcome")), (id, "existing"));
     assert_eq!(number(&client, "SELECT count(*) FROM postrider.job").await, 3);
 
     // COPY cannot check it, so it is refused, and nothing of the batch is left.
@@ -181,7 +191,7 @@ async fn a_unique_key_adds_nothing_while_an_unfinished_job_has_it_on_every_path(
 
     // Finished, the job lets go of its key.
     admin::cancel(&client, id).await.unwrap();
-    assert_ne!(enqueue_job(&client, &keyed("k")).await.unwrap(), id);
+    assert_ne!(enqueue_job(&client, keyed("k")).await.unwrap().id, id);
 }
 
 // CONFORMANCE 2: the neighbour, unique keys in a race
@@ -191,7 +201,7 @@ async fn of_many_that_enqueue_the_same_key_at_once_one_adds_the_job() {
     let mut adding = tokio::task::JoinSet::new();
     for _ in 0..8 {
         let client = db.connect().await;
-        adding.spawn(async move { enqueue(&client, &task("raced")).unique_key("k").await.unwrap() });
+        adding.spawn(async move { enqueue(&client, &task("raced")).unique_key("k").await.unwrap().id });
     }
     let ids = within("all have an id", PATIENCE, adding.join_all()).await;
     assert!(ids.iter().all(|id| *id == ids[0]), "{ids:?}");
@@ -199,8 +209,8 @@ async fn of_many_that_enqueue_the_same_key_at_once_one_adds_the_job() {
     // The second one waits for the end of the first.
     let (mut first, second) = (db.connect().await, db.connect().await);
     let tx = first.transaction().await.unwrap();
-    let undone = enqueue(&tx, &task("undone")).unique_key("other").await.unwrap();
-    let waiting = tokio::spawn(async move { enqueue(&second, &task("second")).unique_key("other").await.unwrap() });
+    let undone = enqueue(&tx, &task("undone")).unique_key("other").await.unwrap().id;
+    let waiting = tokio::spawn(async move { enqueue(&second, &task("second")).unique_key("other").await.unwrap().id });
     let looking = db.connect().await;
     crate::support::rows::number_becomes(&looking, "SELECT count(*) FROM pg_locks WHERE NOT granted", 1).await;
     tx.rollback().await.unwrap();
@@ -223,13 +233,13 @@ async fn an_option_comes_from_the_call_then_the_kind_then_the_client_then_the_bu
     };
     let is = |queue: &str, priority, attempts| (queue.to_owned(), priority, attempts);
 
-    let id = enqueue(&client, &task("")).await.unwrap();
+    let id = enqueue(&client, &task("")).await.unwrap().id;
     assert_eq!(stored(id).await, is("default", 2, 25));
-    let id = enqueue(&client, &task("")).defaults(&defaults).await.unwrap();
+    let id = enqueue(&client, &task("")).defaults(&defaults).await.unwrap().id;
     assert_eq!(stored(id).await, is("of_the_client", 1, 3));
-    let id = enqueue(&client, &Opinionated {}).defaults(&defaults).await.unwrap();
+    let id = enqueue(&client, &Opinionated {}).defaults(&defaults).await.unwrap().id;
     assert_eq!(stored(id).await, is("of_the_kind", 3, 7));
-    let id = enqueue(&client, &Opinionated {}).await.unwrap();
+    let id = enqueue(&client, &Opinionated {}).await.unwrap().id;
     assert_eq!(stored(id).await, is("of_the_kind", 3, 7));
     // In whichever order they are said.
     let id = enqueue(&client, &Opinionated {})
@@ -238,7 +248,8 @@ async fn an_option_comes_from_the_call_then_the_kind_then_the_client_then_the_bu
         .priority(Priority::Idle)
         .max_attempts(9)
         .await
-        .unwrap();
+        .unwrap()
+        .id;
     assert_eq!(stored(id).await, is("of_the_call", 4, 9));
     let id = enqueue(&client, &task(""))
         .queue("of_the_call")
@@ -246,10 +257,11 @@ async fn an_option_comes_from_the_call_then_the_kind_then_the_client_then_the_bu
         .max_attempts(9)
         .defaults(&defaults)
         .await
-        .unwrap();
+        .unwrap()
+        .id;
     assert_eq!(stored(id).await, is("of_the_call", 4, 9));
     // Each option by itself; and one said to be what is built in is said all the same.
-    let id = enqueue(&client, &task("")).queue("default").defaults(&defaults).await.unwrap();
+    let id = enqueue(&client, &task("")).queue("default").defaults(&defaults).await.unwrap().id;
     assert_eq!(stored(id).await, is("default", 1, 3));
 }
 
@@ -272,6 +284,7 @@ async fn bad_input_is_a_typed_error_before_any_sql_is_sent() {
     let good = || enqueue(&client, &task("good"));
     let year = |year: i32| DateTime::<Utc>::from_timestamp(i64::from(year - 1970) * 31_556_952, 0).unwrap();
     let long = |len: usize| "x".repeat(len);
+    let any = Enqueued { id: 0, outcome: EnqueueOutcome::Inserted };
     let refused = [
         ("queue", good().queue("").await),
         ("queue", good().queue("a b").await),
@@ -292,10 +305,10 @@ async fn bad_input_is_a_typed_error_before_any_sql_is_sent() {
         ("args", enqueue(&client, &task(long(MAX_ARGS_BYTES))).await),
         // The first mistake counts, and a good option after it does not heal it.
         ("queue", good().queue("a b").max_attempts(0).queue("good").await),
-        ("jobs", enqueue_many(&client, &[]).await.map(|_| 0)),
-        ("jobs", enqueue_many(&client, &vec![NewJob::of(&task("")).unwrap(); MAX_BATCH + 1]).await.map(|_| 0)),
-        ("queue", admin::pause(&client, "a b").await.map(|()| 0)),
-        ("queue", admin::resume(&client, "").await.map(|()| 0)),
+        ("jobs", enqueue_many(&client, &[]).await.map(|jobs| jobs[0])),
+        ("jobs", enqueue_many(&client, &vec![NewJob::of(&task("")).unwrap(); MAX_BATCH + 1]).await.map(|jobs| jobs[0])),
+        ("queue", admin::pause(&client, "a b").await.map(|()| any)),
+        ("queue", admin::resume(&client, "").await.map(|()| any)),
     ];
     for (number, (wanted, result)) in refused.into_iter().enumerate() {
         match result {
@@ -351,7 +364,7 @@ async fn strange_and_huge_args_are_refused_or_run_and_never_block_other_jobs() {
         enqueue(&client, &task(name)).await.unwrap();
     }
     let largest = "x".repeat(MAX_ARGS_BYTES - r#"{"name":""}"#.len());
-    let big = enqueue(&client, &task(largest.clone())).await.unwrap();
+    let big = enqueue(&client, &task(largest.clone())).await.unwrap().id;
     assert!(enqueue(&client, &task(format!("{largest}x"))).await.is_err());
     enqueue(&client, &task("after")).await.unwrap();
     for name in strange {

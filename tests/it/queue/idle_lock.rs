@@ -81,7 +81,7 @@ async fn a_job_of_a_long_transaction_is_found_without_a_notification() {
 
     let mut late = db.connect().await;
     let open = late.transaction().await.unwrap();
-    let late_id = enqueue(&open, &task("late")).await.unwrap();
+    let late_id = enqueue(&open, &task("late")).await.unwrap().id;
     gate.add_permits(1000);
     // The worker is idle and cannot know of the other's job; nor may that keep it from new ones.
     for name in ["second", "third"] {
@@ -170,7 +170,7 @@ async fn a_job_wakes_few_of_many_idle_workers() {
         let before = claims.load(Ordering::Relaxed);
         for _ in 0..jobs {
             somebody_is_idle(&client, true).await;
-            let id = enqueue(&client, &task("alone")).await.unwrap();
+            let id = enqueue(&client, &task("alone")).await.unwrap().id;
             job_becomes(&client, id, State::Completed).await;
             // Longer than a check is put off.
             tokio::time::sleep(Duration::from_millis(30)).await;

@@ -95,6 +95,21 @@ async fn a_job_that_is_completed_with_an_output_keeps_all_that_it_had() {
 }
 
 #[tokio::test]
+async fn a_job_that_is_completed_in_a_transaction_keeps_all_that_it_had() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let worker = Uuid::now_v7();
+    let id = add(&client, Some(worker)).await;
+    let before = row(&client, "job", id).await;
+    let complete = "SELECT postrider.complete($1, 41, $2, 3600, '7')";
+    let outcome = client.query_one(complete, &[&id, &worker]).await.unwrap();
+    assert_eq!(outcome.get::<_, &str>(0), "completed");
+    let after = row(&client, "job_history", id).await;
+    assert_moved(&before, &after, &[]);
+    assert_eq!((&after["output"], &after["state"]), (&Value::from(7), &Value::from("completed")));
+}
+
+#[tokio::test]
 async fn a_discarded_job_keeps_all_that_it_had() {
     let none = vec![None::<&str>];
     let (before, after) = finished(

@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::support::cluster::{Cluster, OPEN};
 use crate::support::command;
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::process::{Process, Signal};
 use crate::support::rows::{job, job_becomes, number};
 use crate::support::wait::until;
@@ -46,11 +47,11 @@ async fn a_full_notification_queue_costs_instant_wake_ups_and_nothing_else() {
     for n in 0..10 {
         let queue = if n % 2 == 0 { "default" } else { "polled" };
         let probe = NewJob::new("probe", Args::of(&json!({})).unwrap()).unwrap().queue(queue).unwrap();
-        let id = postrider::enqueue_many(&client, &[probe]).await.unwrap()[0];
+        let id = ids_of(postrider::enqueue_many(&client, &[probe]).await.unwrap())[0];
         job_becomes(&client, id, State::Completed).await;
     }
     let probe = NewJob::new("probe", Args::of(&json!({"sleep_ms": 600_000})).unwrap()).unwrap();
-    let long = postrider::enqueue_many(&client, &[probe]).await.unwrap()[0];
+    let long = ids_of(postrider::enqueue_many(&client, &[probe]).await.unwrap())[0];
     job_becomes(&client, long, State::Running).await;
     postrider::admin::cancel(&client, long).await.unwrap();
     job_becomes(&client, long, State::Cancelled).await;
@@ -68,9 +69,11 @@ async fn a_full_notification_queue_costs_instant_wake_ups_and_nothing_else() {
 
     slow.batch_execute("COMMIT").await.unwrap();
     listening.wait_for_event("the server sends notifications again", SOON).await;
-    let id = postrider::enqueue_many(&client, &[NewJob::new("probe", Args::of(&json!({})).unwrap()).unwrap()])
-        .await
-        .unwrap()[0];
+    let id = ids_of(
+        postrider::enqueue_many(&client, &[NewJob::new("probe", Args::of(&json!({})).unwrap()).unwrap()])
+            .await
+            .unwrap(),
+    )[0];
     job_becomes(&client, id, State::Completed).await;
     assert_eq!(job(&client, id).await.attempt, 1);
     for mut worker in [listening, polling] {

@@ -19,7 +19,7 @@ async fn a_job_due_soon_announces_only_its_time_and_one_due_late_announces_nothi
     let mut client = db.connect().await;
     let mut probe = NotificationProbe::new(&db).await;
     let soon = Duration::from_mins(10);
-    let id = enqueue(&client, &task("soon")).run_in(soon).await.unwrap();
+    let id = enqueue(&client, &task("soon")).run_in(soon).await.unwrap().id;
     let job = crate::support::rows::job(&client, id).await;
     assert_eq!(job.state, State::Scheduled);
     // Rounded up: never before the job is due.
@@ -31,7 +31,7 @@ async fn a_job_due_soon_announces_only_its_time_and_one_due_late_announces_nothi
     assert_eq!(probe.all().await, Vec::<String>::new());
 
     // Long overdue is due.
-    enqueue(&client, &task("overdue")).run_at(Utc::now() - TimeDelta::days(9)).await.unwrap();
+    enqueue(&client, &task("overdue")).run_at(Utc::now() - TimeDelta::days(9)).await.unwrap().id;
     assert_eq!(probe.all().await, ["wake default"]);
 
     let tx = client.transaction().await.unwrap();
@@ -54,7 +54,7 @@ async fn a_due_job_wakes_a_waiting_worker_long_before_any_poll() {
     workers_listen(&client, 1).await;
     for round in 0..20 {
         let queue = if round % 2 == 0 { "default" } else { "other" };
-        let id = enqueue(&client, &task("wake up")).queue(queue).await.unwrap();
+        let id = enqueue(&client, &task("wake up")).queue(queue).await.unwrap().id;
         assert_eq!(worker.next_start().await.job_id, id);
         job_becomes(&client, id, State::Completed).await;
     }
@@ -106,7 +106,7 @@ async fn no_wake_up_depends_on_another_transaction_that_is_still_open() {
     let (doomed, open) = (rolled_back.transaction().await.unwrap(), late.transaction().await.unwrap());
     enqueue(&doomed, &task("doomed")).await.unwrap();
     // Its due time lies before that of all that follow.
-    enqueue(&open, &task("late")).await.unwrap();
+    enqueue(&open, &task("late")).await.unwrap().id;
     enqueue(&client, &task("prompt")).await.unwrap();
     assert_eq!(worker.next_start().await.name, "prompt");
     doomed.rollback().await.unwrap();

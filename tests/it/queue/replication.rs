@@ -22,9 +22,9 @@ async fn a_publication_of_all_tables_hinders_nothing() {
     let worker = TestWorker::start(&db.database, set, |task, cx| async move {
         if task.name == "bad" && cx.job_id() > 0 { Err(JobError::discard("bad")) } else { Ok(()) }
     });
-    let good = enqueue(&client, &task("good")).await.unwrap();
+    let good = enqueue(&client, &task("good")).await.unwrap().id;
     job_becomes(&client, good, State::Completed).await;
-    let bad = enqueue(&client, &task("bad")).await.unwrap();
+    let bad = enqueue(&client, &task("bad")).await.unwrap().id;
     let first = job_becomes(&client, bad, State::Discarded).await;
     // It leaves the history for that.
     admin::retry(&client, bad).await.unwrap();
@@ -79,10 +79,10 @@ async fn a_prepared_transaction_retries_cancels_and_resumes_with_notifications_o
         }
     });
     admin::pause(&client, "other").await.unwrap();
-    let long = enqueue(&client, &task("long")).await.unwrap();
+    let long = enqueue(&client, &task("long")).await.unwrap().id;
     assert_eq!(worker.next_start().await.job_id, long);
-    let bad = enqueue(&client, &task("bad")).await.unwrap();
-    let late = enqueue(&client, &task("late")).await.unwrap();
+    let bad = enqueue(&client, &task("bad")).await.unwrap().id;
+    let late = enqueue(&client, &task("late")).await.unwrap().id;
     let first = job_becomes(&client, bad, State::Discarded).await;
     job_becomes(&client, late, State::Retryable).await;
 

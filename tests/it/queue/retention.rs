@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
-use crate::support::jobs::finished;
+use crate::support::jobs::{finished, ids_of};
 use crate::support::rows::{job, job_becomes, number, number_becomes};
 use crate::support::wait::{PATIENCE, until, within};
 use crate::support::worker::{Starts, Task, TestWorker, task, tasks};
@@ -52,8 +52,8 @@ async fn a_day_of_history_is_dropped_after_its_last_reader_and_blocks_no_session
     .await;
     // Behind the one that waits: enqueueing, claiming, finishing, listing, a partition for another day.
     for _ in 0..5 {
-        let ids = within("jobs are added", PATIENCE, enqueue_many(&client, &tasks(20))).await.unwrap();
-        for id in ids {
+        let ids = within("jobs are added", PATIENCE, enqueue_many(&client, &tasks(20)).into_future()).await.unwrap();
+        for id in ids_of(ids) {
             job_becomes(&client, id, State::Completed).await;
         }
     }
@@ -80,7 +80,7 @@ async fn a_waiting_job_that_is_cancelled_is_kept_as_the_workers_of_its_queue_kee
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let days_kept = async |queue: &str| -> i32 {
-        let id = postrider::enqueue(&client, &task("later")).queue(queue).run_in(DAY).await.unwrap();
+        let id = postrider::enqueue(&client, &task("later")).queue(queue).run_in(DAY).await.unwrap().id;
         admin::cancel(&client, id).await.unwrap();
         let days =
             "SELECT expires_on - (finished_at AT TIME ZONE 'UTC')::date FROM postrider.job_history WHERE id = $1";

@@ -108,8 +108,8 @@ async fn a_role_that_enqueues_adds_jobs_by_the_rust_client_within_its_limits() {
     let db = with_roles().await;
     let admin = db.connect().await;
     let mut producer = Login::new(&db, ENQUEUE).await.connect().await;
-    let once = enqueue(&producer, &task("one")).unique_key("once").await.unwrap();
-    assert_eq!(enqueue(&producer, &task("one")).unique_key("once").await.unwrap(), once);
+    let once = enqueue(&producer, &task("one")).unique_key("once").await.unwrap().id;
+    assert_eq!(enqueue(&producer, &task("one")).unique_key("once").await.unwrap().id, once);
     let tx = producer.transaction().await.unwrap();
     enqueue(&tx, &task("two")).queue("other").run_in(Duration::from_hours(1)).await.unwrap();
     enqueue_many(&tx, &tasks(3)).await.unwrap();
@@ -283,7 +283,7 @@ async fn a_worker_without_other_rights_claims_finishes_retries_and_rescues() {
         |w| w.queue("doomed", 1).every::<crate::support::worker::Task>(Duration::from_hours(1)),
         |_, _| std::future::pending(),
     );
-    let lost = enqueue(&client, &task("lost")).queue("doomed").await.unwrap();
+    let lost = enqueue(&client, &task("lost")).queue("doomed").await.unwrap().id;
     while dying.next_start().await.job_id != lost {}
     let heir = TestWorker::start(
         &database,
@@ -300,7 +300,7 @@ async fn a_worker_without_other_rights_claims_finishes_retries_and_rescues() {
     workers_listen(&admin, 2).await;
     dying.kill().await;
     assert_eq!(job_becomes(&admin, lost, State::Completed).await.attempt, 2, "rescued");
-    let discarded = enqueue(&client, &task("discards")).await.unwrap();
+    let discarded = enqueue(&client, &task("discards")).await.unwrap().id;
     job_becomes(&admin, discarded, State::Discarded).await;
     let left = "SELECT count(*) FROM postrider.job";
     number_becomes(&admin, left, 0).await;
@@ -496,7 +496,7 @@ async fn an_administrator_without_superuser_rights_can_set_up_the_roles() {
 
     let login = Login::new(&db, WORKER).await;
     let (client, database): (Client, Database) = (login.connect().await, login.database());
-    let id = enqueue(&client, &task("")).await.unwrap();
+    let id = enqueue(&client, &task("")).await.unwrap().id;
     let running = TestWorker::start(&database, |w| w.queue("default", 1), |_, _| async { Ok(()) });
     job_becomes(&admin, id, State::Completed).await;
     running.stop().await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::command::{run, worker as worker_command};
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::login::Login;
 use crate::support::process::{Process, Signal};
 use crate::support::rows::{number, number_becomes};
@@ -121,8 +122,8 @@ async fn every_way_to_enqueue_and_every_change_of_admin_reaches_the_schema() {
     let mut client = db.connect().await;
     let (database, billing) = queue_in(&db, "billing").await;
 
-    let one = enqueue(&billing.on(&client), &task("one")).max_attempts(1).await.unwrap();
-    let many = enqueue_many(&billing.on(&client), &tasks(3)).await.unwrap();
+    let one = enqueue(&billing.on(&client), &task("one")).max_attempts(1).await.unwrap().id;
+    let many = ids_of(enqueue_many(&billing.on(&client), &tasks(3)).await.unwrap());
     let tx = client.transaction().await.unwrap();
     assert_eq!(enqueue_copy(&billing.on(&tx), tasks(2).into_iter().map(Ok::<NewJob, Error>)).await.unwrap(), 2);
     tx.commit().await.unwrap();

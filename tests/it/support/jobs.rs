@@ -1,12 +1,17 @@
 //! Jobs in states that only a worker brings about, written as it would write them.
 
-use postrider::{Args, JobId, NewJob};
+use postrider::{Args, Enqueued, JobId, NewJob};
 use tokio_postgres::Client;
+
+/// The ids of enqueued jobs.
+pub fn ids_of(enqueued: Vec<Enqueued>) -> Vec<JobId> {
+    enqueued.into_iter().map(|job| job.id).collect()
+}
 
 /// A job of this kind, just enqueued.
 pub async fn waiting(client: &Client, kind: &str) -> JobId {
     let job = NewJob::new(kind, Args::default()).unwrap();
-    postrider::enqueue::enqueue_job(client, &job).await.unwrap()
+    postrider::enqueue::enqueue_job(client, job).await.unwrap().id
 }
 
 /// A job whose first attempt failed with this error, to be tried again in an hour.

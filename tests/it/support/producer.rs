@@ -77,9 +77,9 @@ async fn produce(database: Database, job: NewJob, acknowledged: Arc<Mutex<Vec<Jo
     loop {
         // Dropped where it fails, so that the pool looks at it.
         if let Ok(client) = database.client().await
-            && let Ok(id) = enqueue_job(&client, &job).await
+            && let Ok(enqueued) = enqueue_job(&client, job.clone()).await
         {
-            acknowledged.lock().unwrap().push(id);
+            acknowledged.lock().unwrap().push(enqueued.id);
         }
         tokio::time::sleep(PAUSE).await;
     }

@@ -49,8 +49,9 @@ async fn every_field_is_taken() {
     }
     assert_eq!((&job["run_at"], &job["state"]), (&json!("2999-12-31T22:30:00Z"), &json!("scheduled")));
 
-    let again = web.post("/jobs", &json!({"kind": "other", "unique_key": "once"})).await.json(201);
-    assert_eq!(again, job, "the key is held by an unfinished job");
+    let again = web.post("/jobs", &json!({"kind": "other", "unique_key": "once"})).await;
+    assert_eq!(again.json(200), job, "the key is held by an unfinished job");
+    assert_eq!(again.header("location"), Some(format!("/jobs/{}", job["id"]).as_str()));
 }
 
 #[tokio::test]
@@ -322,6 +323,15 @@ async fn an_idempotency_key_gives_the_first_answer_also_after_the_job_has_finish
     let again = post_with_key(&web, "a", &body).await;
     assert_eq!((again.status, &again.body), (201, &first.body));
     assert_eq!(again.header("location"), first.header("location"));
+
+    // Also the answer that an unfinished job holds the unique key.
+    let body = json!({"kind": "k", "unique_key": "u"});
+    let held = web.post("/jobs", &body).await.json(201);
+    let existing = post_with_key(&web, "b", &body).await;
+    assert_eq!(existing.json(200), held);
+    web.act(&format!("/jobs/{}/cancel", held["id"])).await.json(200);
+    let again = post_with_key(&web, "b", &body).await;
+    assert_eq!((again.status, &again.body), (200, &existing.body));
 
     let refused = post_with_key(&web, "a", &json!({"kind": "k", "priority": 1})).await.problem(422);
     assert_eq!(refused["field"], "Idempotency-Key");

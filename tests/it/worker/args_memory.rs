@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::rows::{job_becomes, number_becomes};
 use crate::support::wait::{PATIENCE, until};
 use crate::support::worker::{Starts, TestWorker, task};
@@ -100,7 +101,7 @@ async fn full_of_args(db: &TestDatabase, gate: &Arc<Semaphore>) -> (TestWorker, 
         |_, _| async { Ok(()) },
     );
     let jobs: Vec<_> = (0..6).map(|_| NewJob::of(&Large { text: text(SIZE, true) }).unwrap()).collect();
-    let ids = enqueue_many(&client, &jobs).await.unwrap();
+    let ids = ids_of(enqueue_many(&client, &jobs).await.unwrap());
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 6).await;
     until("three attempts run", PATIENCE, || async { (worker.metrics.running() == 3).then_some(()) }).await;
     (worker, ids)
@@ -139,7 +140,7 @@ async fn another_queue_goes_on_once_memory_is_free() {
     let gate = Arc::new(Semaphore::new(0));
     let (mut worker, _) = full_of_args(&db, &gate).await;
     let small = NewJob::of(&task("small")).and_then(|job| job.queue("other")).unwrap();
-    enqueue_job(&client, &small).await.unwrap();
+    enqueue_job(&client, small).await.unwrap();
     gate.add_permits(10);
     assert_eq!(worker.next_start().await.name, "small");
     number_becomes(&client, "SELECT count(*) FROM postrider.job_history WHERE state = 'completed'", 7).await;
@@ -190,7 +191,7 @@ async fn args_that_cannot_be_read_fail_their_attempt_and_hold_up_no_other() {
     let damaged_text = text(SIZE, true);
     let mut jobs: Vec<_> = (0..8).map(|_| NewJob::of(&Large { text: text(SIZE, false) }).unwrap()).collect();
     jobs[3] = NewJob::of(&Large { text: damaged_text.clone() }).and_then(|job| job.max_attempts(1)).unwrap();
-    let ids = enqueue_many(&client, &jobs).await.unwrap();
+    let ids = ids_of(enqueue_many(&client, &jobs).await.unwrap());
     damage(&client, &damaged_text).await;
     let worker = TestWorker::start(
         &db.database,

@@ -29,7 +29,7 @@ async fn a_locked_job_holds_up_its_own_outcome_and_no_other() {
             }
         },
     );
-    let locked = enqueue(&client, &task("locked")).await.unwrap();
+    let locked = enqueue(&client, &task("locked")).await.unwrap().id;
     enqueue_many(&client, &tasks(20)).await.unwrap();
     for _ in 0..=20 {
         worker.next_start().await;
@@ -39,7 +39,7 @@ async fn a_locked_job_holds_up_its_own_outcome_and_no_other() {
     lock.execute("SELECT FROM postrider.job WHERE id = $1 FOR UPDATE", &[&locked]).await.unwrap();
     opener.add_permits(1_000);
     number_becomes(&client, "SELECT count(*) FROM postrider.job_history WHERE state = 'completed'", 20).await;
-    let later = enqueue(&client, &task("later")).await.unwrap();
+    let later = enqueue(&client, &task("later")).await.unwrap().id;
     job_becomes(&client, later, State::Completed).await;
     assert_eq!(job(&client, locked).await.state, State::Running);
     lock.rollback().await.unwrap();
@@ -53,8 +53,8 @@ async fn a_locked_job_of_a_dead_worker_holds_up_no_other() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let mut dying = TestWorker::start(&db.database, |w| w.queue("default", 10), |_, _| std::future::pending());
-    let locked = enqueue(&client, &task("locked")).await.unwrap();
-    let free = enqueue(&client, &task("free")).await.unwrap();
+    let locked = enqueue(&client, &task("locked")).await.unwrap().id;
+    let free = enqueue(&client, &task("free")).await.unwrap().id;
     dying.next_start().await;
     dying.next_start().await;
     let mut other = db.connect().await;
@@ -97,7 +97,7 @@ async fn rows_edited_into_nonsense_hold_up_no_other() {
         "max_attempts = 1, attempt = 7",
     ];
     for edit in nonsense {
-        let id = enqueue(&client, &task("edited")).await.unwrap();
+        let id = enqueue(&client, &task("edited")).await.unwrap().id;
         client.execute(&format!("UPDATE postrider.job SET {edit} WHERE id = $1"), &[&id]).await.expect(edit);
     }
     enqueue_many(&client, &tasks(20)).await.unwrap();
@@ -116,8 +116,8 @@ async fn rows_edited_into_nonsense_hold_up_no_other() {
 /// A job that its dead worker ran for the last time, and one that has attempts left.
 async fn left_by_a_dead_worker(db: &TestDatabase, client: &tokio_postgres::Client) -> (JobId, JobId) {
     let mut dying = TestWorker::start(&db.database, |w| w.queue("default", 10), |_, _| std::future::pending());
-    let spent = enqueue(client, &task("spent")).max_attempts(1).await.unwrap();
-    let other = enqueue(client, &task("other")).await.unwrap();
+    let spent = enqueue(client, &task("spent")).max_attempts(1).await.unwrap().id;
+    let other = enqueue(client, &task("other")).await.unwrap().id;
     dying.next_start().await;
     dying.next_start().await;
     dying.kill().await;
@@ -146,7 +146,7 @@ async fn a_retention_edited_into_nonsense_hinders_no_cancel() {
     workers_listen(&client, 1).await;
     for seconds in ["9223372036854775807", "-1"] {
         client.batch_execute(&format!("UPDATE postrider.worker SET cancelled_seconds = {seconds}")).await.unwrap();
-        let id = enqueue(&client, &task("later")).run_in(NEVER).await.unwrap();
+        let id = enqueue(&client, &task("later")).run_in(NEVER).await.unwrap().id;
         assert_eq!(postrider::admin::cancel(&client, id).await.expect(seconds).state, State::Cancelled);
     }
     worker.stop().await;

@@ -10,7 +10,7 @@ async fn a_job_is_run_and_kept_in_history() {
     let db = TestDatabase::new().await;
     let client = db.database.client().await.unwrap();
     let mut worker = TestWorker::start(&db.database, |w| w.queue("default", 10), |_, _| async { Ok(()) });
-    let id = enqueue(&client, &task("one")).await.unwrap();
+    let id = enqueue(&client, &task("one")).await.unwrap().id;
     let started = worker.next_start().await;
     assert_eq!((started.job_id, started.attempt, started.name.as_str()), (id, 1, "one"));
     let job = until("the job is completed", PATIENCE, || async {

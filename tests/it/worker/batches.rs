@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::rows::{job, job_becomes, number_becomes};
 use crate::support::wait::{PATIENCE, within};
 use crate::support::worker::{Task, task, tasks};
@@ -70,7 +71,7 @@ async fn a_batch_starts_when_it_is_full_or_has_waited_and_each_job_has_its_own_o
         };
         jobs.into_iter().map(outcome).collect()
     });
-    let ids = enqueue_many(&client, &tasks(5)).await.unwrap();
+    let ids = ids_of(enqueue_many(&client, &tasks(5)).await.unwrap());
     assert_eq!(running.next().await, ["0", "1", "2", "3", "4"]);
     // The retried one waits alone.
     assert_eq!(running.next().await, ["2"]);
@@ -97,7 +98,7 @@ async fn a_panic_or_a_wrong_number_of_results_fails_every_job_of_the_batch() {
     for (name, error) in [("panics", "panicked: at the disco"), ("counts", "1 outcomes for a batch of 2 jobs")] {
         let mut ids = Vec::new();
         for _ in 0..2 {
-            ids.push(enqueue(&client, &task(name)).max_attempts(1).await.unwrap());
+            ids.push(enqueue(&client, &task(name)).max_attempts(1).await.unwrap().id);
         }
         assert_eq!(running.next().await.len(), 2);
         for id in ids {
@@ -124,12 +125,12 @@ async fn a_job_that_is_cancelled_leaves_its_batch_and_the_others_go_on() {
         }
     });
     // It is cancelled while it waits for its batch, so the handler never sees it.
-    let waiting = enqueue(&client, &task("waiting")).await.unwrap();
+    let waiting = enqueue(&client, &task("waiting")).await.unwrap().id;
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 1).await;
     admin::cancel(&client, waiting).await.unwrap();
     job_becomes(&client, waiting, State::Cancelled).await;
     let (first, second) =
-        (enqueue(&client, &task("first")).await.unwrap(), enqueue(&client, &task("second")).await.unwrap());
+        (enqueue(&client, &task("first")).await.unwrap().id, enqueue(&client, &task("second")).await.unwrap().id);
     assert_eq!(running.next().await, ["first", "second"]);
     // This one while the handler runs.
     admin::cancel(&client, first).await.unwrap();
@@ -159,7 +160,7 @@ async fn a_batch_is_dropped_once_all_its_jobs_are_cut_off() {
             Vec::new()
         }
     });
-    let ids = enqueue_many(&client, &tasks(2)).await.unwrap();
+    let ids = ids_of(enqueue_many(&client, &tasks(2)).await.unwrap());
     running.next().await;
     assert_eq!(running.stop().await.abandoned, 2);
     within("the handler is dropped", PATIENCE, dropped.recv()).await.unwrap();

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex};
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::rows::{job_becomes, number_becomes};
 use crate::support::wait::{PATIENCE, until, within};
 use crate::support::worker::{Task, task, tasks};
@@ -66,7 +67,7 @@ async fn blocked_threads_are_as_many_as_configured_and_hold_up_nothing_else() {
             Ok(task.name)
         },
     );
-    let ids = enqueue_many(&client, &tasks(10)).await.unwrap();
+    let ids = ids_of(enqueue_many(&client, &tasks(10)).await.unwrap());
     // All have slots. The runtime of this test has one thread: if they blocked it, nothing would go on.
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 10).await;
     until("three threads are blocked", PATIENCE, async || (blocked.load(Ordering::Acquire) == 3).then_some(())).await;
@@ -91,20 +92,20 @@ async fn errors_panics_and_futures_of_a_blocking_handler_are_those_of_any_handle
             _ => tokio::runtime::Handle::current().block_on(async {
                 let mut client = cx.database().client().await?;
                 let tx = client.transaction().await?;
-                cx.complete_in_with_output(&tx, &"in a transaction").await?;
+                cx.complete_in(&tx).output(&"in a transaction").await?;
                 tx.commit().await?;
                 Ok(())
             }),
         },
     );
     for (name, error) in [("fails", "no luck"), ("panics", "panicked: at the disco")] {
-        let id = enqueue(&client, &task(name)).max_attempts(1).await.unwrap();
+        let id = enqueue(&client, &task(name)).max_attempts(1).await.unwrap().id;
         let record = job_becomes(&client, id, State::Discarded).await;
         assert_eq!(record.error.as_deref(), Some(error));
         let trace = record.attempt_errors()[0].trace.clone();
         assert_eq!(trace.is_some_and(|trace| trace.contains("blocking.rs")), name == "panics");
     }
-    let id = enqueue(&client, &task("awaits")).await.unwrap();
+    let id = enqueue(&client, &task("awaits")).await.unwrap().id;
     let done = job_becomes(&client, id, State::Completed).await;
     assert_eq!(done.output_as::<String>().unwrap().as_deref(), Some("in a transaction"));
     running.stop().await;
@@ -125,7 +126,7 @@ async fn a_cancel_and_a_shutdown_are_seen_by_a_function_that_checks() {
         },
     );
     let (cancelled, cut_off) =
-        (enqueue(&client, &task("cancelled")).await.unwrap(), enqueue(&client, &task("cut off")).await.unwrap());
+        (enqueue(&client, &task("cancelled")).await.unwrap().id, enqueue(&client, &task("cut off")).await.unwrap().id);
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 2).await;
     admin::cancel(&client, cancelled).await.unwrap();
     job_becomes(&client, cancelled, State::Cancelled).await;
@@ -152,14 +153,14 @@ async fn a_function_that_ignores_its_timeout_keeps_its_thread_and_nothing_else()
             Ok(())
         },
     );
-    let blocked = enqueue(&client, &task("blocks")).max_attempts(1).await.unwrap();
+    let blocked = enqueue(&client, &task("blocks")).max_attempts(1).await.unwrap().id;
     assert_eq!(job_becomes(&client, blocked, State::Discarded).await.error.as_deref(), Some("timed out"));
     // Its slot is free, its thread is not: the next one waits for the thread until its own timeout.
-    let next = enqueue(&client, &task("next")).max_attempts(1).await.unwrap();
+    let next = enqueue(&client, &task("next")).max_attempts(1).await.unwrap().id;
     assert_eq!(job_becomes(&client, next, State::Discarded).await.error.as_deref(), Some("timed out"));
     assert!(!ran.load(Ordering::Acquire));
     gate.open();
-    let last = enqueue(&client, &task("last")).max_attempts(100).await.unwrap();
+    let last = enqueue(&client, &task("last")).max_attempts(100).await.unwrap().id;
     job_becomes(&client, last, State::Completed).await;
     running.stop().await;
 }

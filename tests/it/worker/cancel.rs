@@ -47,7 +47,7 @@ async fn a_cancel_of_a_running_job_reaches_its_handler_promptly() {
         // By the notification: without it, requests are read every five seconds. A handler that
         // ignores them has a second of grace.
         takes_less_than(Duration::from_secs(4), &format!("to cancel one that {name}"), async || {
-            let id = enqueue(&client, &task(name)).await.unwrap();
+            let id = enqueue(&client, &task(name)).await.unwrap().id;
             worker.next_start().await;
             let asked = std::time::Instant::now();
             // It is shown as it is after the request: stopped already, where its handler was quick.
@@ -60,7 +60,7 @@ async fn a_cancel_of_a_running_job_reaches_its_handler_promptly() {
         .await;
     }
     // A panic is an error even then, but the job is cancelled.
-    let id = enqueue(&client, &task("panics")).await.unwrap();
+    let id = enqueue(&client, &task("panics")).await.unwrap().id;
     worker.next_start().await;
     admin::cancel(&client, id).await.unwrap();
     let record = job_becomes(&client, id, State::Cancelled).await;
@@ -78,7 +78,7 @@ async fn a_cancel_asked_while_the_worker_does_not_listen_reaches_the_handler() {
     let mut worker = TestWorker::start(&db.another_pool(), |w| set(w).listen(false), until_told);
     workers_listen(&client, 1).await;
     worker.stop().await;
-    let id = enqueue(&client, &task("fails")).await.unwrap();
+    let id = enqueue(&client, &task("fails")).await.unwrap().id;
     worker = TestWorker::start(&db.another_pool(), |w| set(w).listen(false), until_told);
     worker.next_start().await;
     admin::cancel(&client, id).await.unwrap();
@@ -88,13 +88,13 @@ async fn a_cancel_asked_while_the_worker_does_not_listen_reaches_the_handler() {
     // Its listener is gone at the moment.
     let mut worker = TestWorker::start(&db.another_pool(), set, until_told);
     workers_listen(&client, 1).await;
-    let id = enqueue(&client, &task("fails")).await.unwrap();
+    let id = enqueue(&client, &task("fails")).await.unwrap().id;
     worker.next_start().await;
     assert_eq!(terminate_backends(&client, "postrider listen").await, 1);
     admin::cancel(&client, id).await.unwrap();
     job_becomes(&client, id, State::Cancelled).await;
     // And its listener is restored.
-    let id = enqueue(&client, &task("fails")).await.unwrap();
+    let id = enqueue(&client, &task("fails")).await.unwrap().id;
     worker.next_start().await;
     admin::cancel(&client, id).await.unwrap();
     job_becomes(&client, id, State::Cancelled).await;
@@ -107,7 +107,7 @@ async fn a_cancel_outlives_the_worker_that_was_asked() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let mut worker = TestWorker::start(&db.another_pool(), set, |_, _| std::future::pending());
-    let id = enqueue(&client, &task("doomed")).await.unwrap();
+    let id = enqueue(&client, &task("doomed")).await.unwrap().id;
     worker.next_start().await;
     worker.kill().await;
     admin::cancel(&client, id).await.unwrap();
@@ -122,8 +122,8 @@ async fn a_cancel_outlives_the_worker_that_was_asked() {
 async fn a_waiting_job_is_cancelled_at_once_and_a_finished_one_not_at_all() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
-    let scheduled = enqueue(&client, &task("")).run_in(NEVER).unique_key("k").await.unwrap();
-    let available = enqueue(&client, &task("")).await.unwrap();
+    let scheduled = enqueue(&client, &task("")).run_in(NEVER).unique_key("k").await.unwrap().id;
+    let available = enqueue(&client, &task("")).await.unwrap().id;
     for id in [scheduled, available] {
         let record = admin::cancel(&client, id).await.unwrap();
         assert_eq!(record.state, State::Cancelled);
@@ -144,7 +144,7 @@ async fn a_retry_of_a_discarded_job_runs_it_again_with_a_fresh_budget() {
     let client = db.connect().await;
     let mut worker =
         TestWorker::start(&db.database, set, |_, cx| async move { Err(JobError::retry(format!("{}", cx.attempt()))) });
-    let id = enqueue(&client, &task("")).max_attempts(2).await.unwrap();
+    let id = enqueue(&client, &task("")).max_attempts(2).await.unwrap().id;
     let first = job_becomes(&client, id, State::Discarded).await;
     let claim = "SELECT claim::bigint FROM postrider.job_history";
     let claims = number(&client, claim).await;
@@ -180,7 +180,7 @@ async fn a_retry_of_a_running_job_is_refused_and_of_a_waiting_one_makes_it_due()
         }
     });
     workers_listen(&client, 1).await;
-    let id = enqueue(&client, &task("")).run_in(NEVER).await.unwrap();
+    let id = enqueue(&client, &task("")).run_in(NEVER).await.unwrap().id;
     admin::retry(&client, id).await.unwrap();
     assert_eq!(worker.next_start().await.job_id, id);
     match admin::retry(&client, id).await {
@@ -204,9 +204,9 @@ async fn a_retry_of_a_running_job_is_refused_and_of_a_waiting_one_makes_it_due()
 async fn a_retry_is_refused_while_another_unfinished_job_has_its_key() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
-    let old = enqueue(&client, &task("")).unique_key("k").await.unwrap();
+    let old = enqueue(&client, &task("")).unique_key("k").await.unwrap().id;
     admin::cancel(&client, old).await.unwrap();
-    let new = enqueue(&client, &task("")).unique_key("k").await.unwrap();
+    let new = enqueue(&client, &task("")).unique_key("k").await.unwrap().id;
     match admin::retry(&client, old).await {
         Err(Error::KeyTaken { id, unique_key, .. }) => assert_eq!((id, unique_key.as_str()), (old, "k")),
         other => panic!("{other:?}"),

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::rows::{job, job_becomes, number, number_becomes, running, workers_listen};
 use crate::support::timing::takes_less_than;
 use crate::support::wait::{PATIENCE, until};
@@ -53,10 +54,10 @@ async fn jobs_start_by_priority_then_due_time_then_id() {
         // A walk through all combinations, in no order.
         let priority = Priority::try_from(number * 7 % 4 + 1).unwrap();
         let run_at = now - TimeDelta::seconds(number * 11 % 5 + 10);
-        let id = enqueue(&client, &task("ordered")).priority(priority).run_at(run_at).await.unwrap();
+        let id = enqueue(&client, &task("ordered")).priority(priority).run_at(run_at).await.unwrap().id;
         wanted.push((priority.number(), run_at, id));
     }
-    let later = enqueue(&client, &task("later")).priority(Priority::Urgent).run_in(NEVER).await.unwrap();
+    let later = enqueue(&client, &task("later")).priority(Priority::Urgent).run_in(NEVER).await.unwrap().id;
     wanted.sort_unstable();
     let mut worker = TestWorker::start(&db.database, |w| w.queue("default", 1), ok);
     for (number, (.., id)) in wanted.iter().enumerate() {
@@ -145,7 +146,7 @@ async fn a_claim_records_attempt_time_and_worker() {
             }
         },
     );
-    let id = enqueue(&client, &task("recorded")).await.unwrap();
+    let id = enqueue(&client, &task("recorded")).await.unwrap().id;
     let mut before = None;
     for attempt in 1..=2 {
         assert_eq!(worker.next_start().await.attempt, attempt);
@@ -174,7 +175,7 @@ async fn what_grows_with_each_attempt_is_bounded() {
             if cx.attempt() % 2 == 0 { panic!("{text}") } else { Err(JobError::retry(text)) }
         },
     );
-    let id = enqueue(&client, &task("fails")).max_attempts(20).await.unwrap();
+    let id = enqueue(&client, &task("fails")).max_attempts(20).await.unwrap().id;
     let record = job_becomes(&client, id, State::Discarded).await;
     let errors = record.attempt_errors();
     let attempts: Vec<i32> = errors.iter().map(|error| error.attempt).collect();
@@ -243,7 +244,7 @@ async fn polling_alone_drains_a_backlog_continuously_and_picks_up_a_trickle() {
     let poll = Duration::from_millis(500);
     let mut worker = TestWorker::start(&db.database, |w| w.queue("default", 5).poll_interval(poll).listen(false), ok);
     // Idle first, so that only the poll can find the backlog.
-    enqueue(&client, &task("first")).await.unwrap();
+    enqueue(&client, &task("first")).await.unwrap().id;
     worker.next_start().await;
     // One fetch of 5 a poll would take 50 s.
     takes_less_than(Duration::from_secs(20), "to drain 500 jobs", async || {
@@ -305,9 +306,9 @@ async fn a_kind_that_a_worker_does_not_know_is_left_for_one_that_does() {
     // In front of everything that the worker knows, and more of them than it has slots.
     let unknown: Vec<NewJob> =
         (0..50).map(|_| NewJob::new("other", Args::default()).unwrap().priority(Priority::Urgent)).collect();
-    let ids = enqueue_many(&client, &unknown).await.unwrap();
+    let ids = ids_of(enqueue_many(&client, &unknown).await.unwrap());
     let mut ignorant = TestWorker::start(&db.database, |w| w.queue("default", 5), ok);
-    let known = enqueue(&client, &task("known")).await.unwrap();
+    let known = enqueue(&client, &task("known")).await.unwrap().id;
     assert_eq!(ignorant.next_start().await.job_id, known);
     job_becomes(&client, known, State::Completed).await;
     let record = job(&client, ids[0]).await;
@@ -334,7 +335,7 @@ async fn a_paused_queue_is_not_claimed_until_it_is_resumed() {
         workers_listen(&client, 1).await;
         admin::pause(&client, "default").await.unwrap();
         admin::pause(&client, "default").await.unwrap();
-        let id = enqueue(&client, &task("paused")).await.unwrap();
+        let id = enqueue(&client, &task("paused")).await.unwrap().id;
         // In one claim with the other queue, and in later ones.
         for _ in 0..3 {
             enqueue(&client, &task("control")).queue("control").await.unwrap();

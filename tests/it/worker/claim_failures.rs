@@ -61,7 +61,7 @@ async fn deafened(db: &TestDatabase, proxy: &Proxy, concurrency: usize) -> TestW
         |task, _| async move { if task.name == "hangs" { std::future::pending().await } else { Ok(()) } },
     );
     let client = db.connect().await;
-    let id = enqueue(&client, &task("warm up")).await.unwrap();
+    let id = enqueue(&client, &task("warm up")).await.unwrap().id;
     worker.next_start().await;
     job_becomes(&client, id, State::Completed).await;
     workers_listen(&client, number(&client, "SELECT count(*) FROM postrider.worker").await).await;
@@ -108,7 +108,7 @@ async fn a_claim_whose_answer_a_pooler_has_lost_leaves_no_job_running() {
     let quickly = Duration::from_millis(100);
     let mut worker = TestWorker::start(&database, |w| w.queue("default", 5).poll_interval(quickly), ok);
     let client = db.connect().await;
-    let warm_up = enqueue(&client, &task("warm up")).await.unwrap();
+    let warm_up = enqueue(&client, &task("warm up")).await.unwrap().id;
     worker.next_start().await;
     job_becomes(&client, warm_up, State::Completed).await;
 
@@ -145,7 +145,7 @@ async fn a_worker_that_stops_after_a_lost_answer_leaves_no_job_running() {
     let proxy = Proxy::new(&db).await;
     let client = db.connect().await;
     // Another worker, which has already looked for stranded jobs and will not again for long.
-    let stranded = enqueue(&client, &task("stranded")).queue("unserved").await.unwrap();
+    let stranded = enqueue(&client, &task("stranded")).queue("unserved").await.unwrap().id;
     client.execute("UPDATE postrider.job SET running = true, attempted_by = gen_random_uuid()", &[]).await.unwrap();
     let other = TestWorker::start(&db.another_pool(), |w| w.queue("other", 1), ok);
     job_becomes(&client, stranded, State::Retryable).await;

@@ -56,7 +56,7 @@ async fn the_effect_and_the_completion_are_committed_together_and_once() {
     let worker =
         TestWorker::start(&db.database, one_slot, |task, cx| async move { take_effect(&task.name, &cx).await });
     for name in ["commits", "completes twice", "fails after its commit"] {
-        let id = enqueue(&client, &task(name)).await.unwrap();
+        let id = enqueue(&client, &task(name)).await.unwrap().id;
         let done = job_becomes(&client, id, State::Completed).await;
         assert_eq!((done.attempt, done.attempt_errors().len()), (1, 0), "{name}");
     }
@@ -80,7 +80,7 @@ async fn without_the_commit_there_is_neither_and_the_job_is_tried_again() {
         ),
     ];
     for (count, (name, error)) in (1..).zip(cases) {
-        let id = enqueue(&client, &task(name)).await.unwrap();
+        let id = enqueue(&client, &task(name)).await.unwrap().id;
         let done = job_becomes(&client, id, State::Completed).await;
         assert_eq!((done.attempt, done.attempt_errors().len()), (2, 1), "{name}");
         assert_eq!(done.attempt_errors()[0].error, error);
@@ -111,7 +111,7 @@ async fn a_stale_attempt_gets_an_error_is_cancelled_and_changes_nothing() {
             Ok(())
         }
     });
-    let id = enqueue(&client, &task("")).await.unwrap();
+    let id = enqueue(&client, &task("")).await.unwrap().id;
     let (answer, is_cancelled) = within("the handler is told", PATIENCE, told.recv()).await.unwrap();
     assert!(matches!(answer, Err(Error::Stale(stale)) if stale == id), "{answer:?}");
     assert!(is_cancelled);
@@ -130,7 +130,7 @@ async fn a_completion_that_the_database_refuses_costs_no_attempt() {
     client.batch_execute("REVOKE DELETE ON postrider.job FROM postrider_worker").await.unwrap();
     let mut worker =
         TestWorker::start(&login.database(), one_slot, |task, cx| async move { take_effect(&task.name, &cx).await });
-    let id = enqueue(&client, &task("commits")).max_attempts(1).await.unwrap();
+    let id = enqueue(&client, &task("commits")).max_attempts(1).await.unwrap().id;
     worker.next_start().await;
     job_becomes(&client, id, State::Scheduled).await;
     assert_eq!(number(&client, EFFECTS).await, 0);

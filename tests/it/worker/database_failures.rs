@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use crate::support::cluster::{Cluster, OPEN};
 use crate::support::command;
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::process::{Process, Signal, kill};
 use crate::support::producer::{Producer, all_finished_once};
 use crate::support::rows::{job, job_becomes, number, number_becomes, running, terminate_backends};
@@ -94,7 +95,7 @@ async fn an_outcome_survives_a_crash_although_commits_are_asynchronous() {
     let (_cluster, db, worker) = in_own_cluster(&["synchronous_commit = off", "wal_writer_delay = 10s"]).await;
     let client = db.connect().await;
     client.batch_execute("SET synchronous_commit = on").await.unwrap();
-    let id = enqueue_many(&client, &[probe(&json!({}))]).await.unwrap()[0];
+    let id = ids_of(enqueue_many(&client, &[probe(&json!({}))]).await.unwrap())[0];
     job_becomes(&client, id, State::Completed).await;
     let pid: i32 = client.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
     kill(pid.unsigned_abs(), Signal::Kill);
@@ -116,14 +117,14 @@ async fn a_worker_that_finds_all_connections_taken_waits_for_its_turn() {
     let (cluster, db, worker) = in_own_cluster(&["superuser_reserved_connections = 0"]).await;
     let client = db.connect().await;
     // They end when there is no connection left.
-    let before = enqueue_many(&client, &vec![probe(&json!({"sleep_ms": 3000})); 20]).await.unwrap();
+    let before = ids_of(enqueue_many(&client, &vec![probe(&json!({"sleep_ms": 3000})); 20]).await.unwrap());
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running AND kind = 'probe'", 20).await;
     let mut others = Vec::new();
     take_all_slots(&cluster, &mut others).await;
     while terminate_backends(&client, "postrider %").await > 0 {
         take_all_slots(&cluster, &mut others).await;
     }
-    let meanwhile = enqueue_many(&client, &vec![probe(&json!({})); 20]).await.unwrap();
+    let meanwhile = ids_of(enqueue_many(&client, &vec![probe(&json!({})); 20]).await.unwrap());
     // Of the claims, of the heartbeat, of the outcomes.
     worker.wait_for_line(|line| line.contains("53300") && line.contains("claim failed"), SOON).await;
     worker.wait_for_line(|line| line.contains("53300") && line.contains("outcomes not recorded"), SOON).await;
@@ -140,7 +141,7 @@ async fn a_database_that_takes_no_writes_is_waited_for() {
     let client = db.connect().await;
     client.batch_execute("SET default_transaction_read_only = off").await.unwrap();
     // They end when it takes no writes any more.
-    let ids = enqueue_many(&client, &vec![probe(&json!({"sleep_ms": 2000})); 40]).await.unwrap();
+    let ids = ids_of(enqueue_many(&client, &vec![probe(&json!({"sleep_ms": 2000})); 40]).await.unwrap());
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running AND kind = 'probe'", 20).await;
     client.batch_execute("ALTER SYSTEM SET default_transaction_read_only = on").await.unwrap();
     client.execute("SELECT pg_reload_conf()", &[]).await.unwrap();
@@ -159,7 +160,7 @@ async fn a_full_disk_is_waited_for() {
     let disk = SmallDisk::under(&cluster, &db).await;
     // Rows of a kilobyte, so that what is left of the pages in use does not take them all.
     let jobs = vec![probe(&json!({"sleep_ms": 20, "fail": "x".repeat(1024), "fail_times": 0})); 2_000];
-    let ids = enqueue_many(&db.connect().await, &jobs).await.unwrap();
+    let ids = ids_of(enqueue_many(&db.connect().await, &jobs).await.unwrap());
     let producer = Producer::start(&db.another_pool(), probe(&json!({})));
     producer.adds(30).await;
     disk.fill().await;
@@ -247,7 +248,7 @@ async fn outcomes_that_lose_a_deadlock_are_recorded_afterwards() {
             }
         },
     );
-    let ids = enqueue_many(&client, &tasks(3)).await.unwrap();
+    let ids = ids_of(enqueue_many(&client, &tasks(3)).await.unwrap());
     for _ in &ids {
         worker.next_start().await;
     }
@@ -320,13 +321,14 @@ async fn a_pool_that_handlers_hold_whole_stops_neither_claims_nor_outcomes() {
             Ok(())
         },
     );
-    let holding = [enqueue(&client, &task("holds")).await.unwrap(), enqueue(&client, &task("holds")).await.unwrap()];
+    let holding =
+        [enqueue(&client, &task("holds")).await.unwrap().id, enqueue(&client, &task("holds")).await.unwrap().id];
     for _ in holding {
         assert_eq!(worker.next_start().await.name, "holds");
     }
     until("the pool is held", PATIENCE, || async { (pool.pool().status().available == 0).then_some(()) }).await;
     for _ in 0..20 {
-        let id = enqueue(&client, &task("passes")).await.unwrap();
+        let id = enqueue(&client, &task("passes")).await.unwrap().id;
         job_becomes(&client, id, State::Completed).await;
     }
     worker.stop().await;
@@ -346,7 +348,7 @@ async fn a_pool_that_handlers_hold_whole_stops_neither_cancels_nor_rescues() {
         Ok(())
     };
     let mut dying = TestWorker::start(&db.another_pool(), |w| w.queue("dying", 1), |_, _| std::future::pending());
-    let lost = enqueue(&client, &task("lost")).queue("dying").await.unwrap();
+    let lost = enqueue(&client, &task("lost")).queue("dying").await.unwrap().id;
     dying.next_start().await;
     let pool = db.another_pool().with_pool_size(2);
     let mut worker =
@@ -361,7 +363,7 @@ async fn a_pool_that_handlers_hold_whole_stops_neither_cancels_nor_rescues() {
     }
     until("the pool is held", PATIENCE, || async { (pool.pool().status().available == 0).then_some(()) }).await;
     for _ in 0..20 {
-        let id = enqueue(&client, &task("passes")).await.unwrap();
+        let id = enqueue(&client, &task("passes")).await.unwrap().id;
         job_becomes(&client, id, State::Completed).await;
     }
     postrider::admin::cancel(&client, waiting).await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::rows::workers_listen;
 use crate::support::timing::takes_less_than;
 use crate::support::worker::{Starts, Task, TestWorker, task};
@@ -64,9 +65,11 @@ async fn retried_and_snoozed_jobs_start_at_their_time_without_a_poll() {
         let db = TestDatabase::new().await;
         let client = db.connect().await;
         // There before the worker, so that it finds them without a notification.
-        enqueue_many(&client, &[NewJob::of(&task("retry")).unwrap(), NewJob::of(&task("snooze")).unwrap()])
-            .await
-            .unwrap();
+        ids_of(
+            enqueue_many(&client, &[NewJob::of(&task("retry")).unwrap(), NewJob::of(&task("snooze")).unwrap()])
+                .await
+                .unwrap(),
+        );
         let snoozed = Arc::new(AtomicBool::new(false));
         let mut worker = TestWorker::start(
             &db.database,

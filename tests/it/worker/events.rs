@@ -62,7 +62,7 @@ async fn events_report_each_job_in_order() {
     let events = &mut events.expect("set");
     next(events, |event| matches!(event, Event::WorkerReady { .. }).then_some(())).await;
 
-    let id = enqueue(&client, &task("fails once")).await.unwrap();
+    let id = enqueue(&client, &task("fails once")).await.unwrap().id;
     let got = next(events, |event| match event {
         Event::ClaimFinished { queue, asked, got, .. } if *got > 0 => Some((queue.clone(), *asked, *got)),
         _ => None,
@@ -73,20 +73,20 @@ async fn events_report_each_job_in_order() {
     assert_eq!(of_job(events, id).await, ("started", 2));
     assert_eq!(of_job(events, id).await, ("completed", 2));
 
-    let id = enqueue(&client, &task("discarded")).max_attempts(1).await.unwrap();
+    let id = enqueue(&client, &task("discarded")).max_attempts(1).await.unwrap().id;
     assert_eq!(of_job(events, id).await, ("started", 1));
     assert_eq!(of_job(events, id).await, ("discarded", 1));
 
-    let id = enqueue(&client, &task("snoozes")).await.unwrap();
+    let id = enqueue(&client, &task("snoozes")).await.unwrap().id;
     assert_eq!(of_job(events, id).await, ("started", 1));
     assert_eq!(of_job(events, id).await, ("snoozed", 0));
 
-    let id = enqueue(&client, &task("hangs")).await.unwrap();
+    let id = enqueue(&client, &task("hangs")).await.unwrap().id;
     assert_eq!(of_job(events, id).await, ("started", 1));
     admin::cancel(&client, id).await.unwrap();
     assert_eq!(of_job(events, id).await, (State::Cancelled.as_str(), 1));
 
-    let id = enqueue(&client, &task("hangs")).await.unwrap();
+    let id = enqueue(&client, &task("hangs")).await.unwrap().id;
     assert_eq!(of_job(events, id).await, ("started", 1));
     worker.shutdown.cut_off();
     assert_eq!(of_job(events, id).await, ("released", 0));

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::support::cluster::{Cluster, OPEN};
 use crate::support::command;
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::process::{Process, Signal};
 use crate::support::rows::{number, number_becomes};
 use crate::support::standby::{MAY_STREAM, Standby};
@@ -17,7 +18,7 @@ const SOON: Duration = Duration::from_mins(2);
 
 async fn add(client: &Client, count: usize, args: &Value, max_attempts: u32) -> Vec<i64> {
     let probe = NewJob::new("probe", Args::of(args).unwrap()).unwrap().max_attempts(max_attempts).unwrap();
-    enqueue_many(client, &vec![probe; count]).await.unwrap()
+    ids_of(enqueue_many(client, &vec![probe; count]).await.unwrap())
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -86,22 +86,22 @@ async fn a_panic_anywhere_in_a_job_is_an_error_with_a_trace_and_the_worker_goes_
         ("with a bad payload", "panicked without a message"),
         ("in drop", "panicked: dropped"),
     ] {
-        let id = enqueue(&client, &task(name)).await.unwrap();
+        let id = enqueue(&client, &task(name)).await.unwrap().id;
         let record = job_becomes(&client, id, State::Retryable).await;
         let error = record.error.as_deref().unwrap_or_default();
         assert!(error.contains(said), "{name}: {error}");
         let trace = record.attempt_errors().pop().unwrap().trace.unwrap_or_default();
         assert!(trace.contains(file!()), "{name}: {trace}");
     }
-    let id = enqueue(&client, &PanicsInDecode {}).await.unwrap();
+    let id = enqueue(&client, &PanicsInDecode {}).await.unwrap().id;
     let record = job_becomes(&client, id, State::Retryable).await;
     assert_eq!(record.error.as_deref(), Some("panicked: in decode"));
-    let id = enqueue(&client, &PanicsInPolicy {}).await.unwrap();
+    let id = enqueue(&client, &PanicsInPolicy {}).await.unwrap().id;
     let record = job_becomes(&client, id, State::Retryable).await;
     assert_eq!(record.error.as_deref(), Some("failed"));
     assert_about(retry_delay(&client, id).await, 1.0);
 
-    let id = enqueue(&client, &task("fine")).await.unwrap();
+    let id = enqueue(&client, &task("fine")).await.unwrap().id;
     job_becomes(&client, id, State::Completed).await;
     assert_eq!(worker.metrics.panicked(), 6);
     while worker.starts.try_recv().is_ok() {}
@@ -114,7 +114,7 @@ async fn the_panic_of_the_last_attempt_discards_the_job_with_its_trace() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let worker = TestWorker::start(&db.database, one_slot, |_, _| async { panic!("for good") });
-    let id = enqueue(&client, &task("")).max_attempts(1).await.unwrap();
+    let id = enqueue(&client, &task("")).max_attempts(1).await.unwrap().id;
     let record = job_becomes(&client, id, State::Discarded).await;
     assert_eq!(record.error.as_deref(), Some("panicked: for good"));
     assert!(record.attempt_errors()[0].trace.is_some());
@@ -158,9 +158,9 @@ async fn the_timeout_is_the_kinds_then_the_workers_then_none() {
             Ok(())
         },
     );
-    let id = enqueue(&client, &task("takes its time")).await.unwrap();
+    let id = enqueue(&client, &task("takes its time")).await.unwrap().id;
     job_becomes(&client, id, State::Completed).await;
-    let id = enqueue(&client, &Brief {}).max_attempts(1).await.unwrap();
+    let id = enqueue(&client, &Brief {}).max_attempts(1).await.unwrap().id;
     assert_eq!(job_becomes(&client, id, State::Discarded).await.error.as_deref(), Some("timed out"));
     patient.stop().await;
 
@@ -174,11 +174,11 @@ async fn the_timeout_is_the_kinds_then_the_workers_then_none() {
     };
     let set = |w| lengthy(one_slot(w)).timeout(Duration::from_millis(100));
     let hasty = TestWorker::start(&db.database, set, |_, cx| until_told(cx));
-    let id = enqueue(&client, &task("runs out")).await.unwrap();
+    let id = enqueue(&client, &task("runs out")).await.unwrap().id;
     let record = job_becomes(&client, id, State::Retryable).await;
     assert_eq!(record.error.as_deref(), Some("timed out"));
     assert_about(retry_delay(&client, id).await, 1.0);
-    let id = enqueue(&client, &Lengthy {}).await.unwrap();
+    let id = enqueue(&client, &Lengthy {}).await.unwrap().id;
     job_becomes(&client, id, State::Completed).await;
     hasty.stop().await;
 }
@@ -209,8 +209,8 @@ async fn a_handler_that_ignores_its_timeout_is_dropped_and_its_slot_serves_the_n
             Ok(())
         }
     });
-    let id = enqueue(&client, &task("ignores")).max_attempts(1).await.unwrap();
-    let next = enqueue(&client, &task("next")).await.unwrap();
+    let id = enqueue(&client, &task("ignores")).max_attempts(1).await.unwrap().id;
+    let next = enqueue(&client, &task("next")).await.unwrap().id;
     let record = job_becomes(&client, id, State::Discarded).await;
     assert_eq!(record.error.as_deref(), Some("timed out"));
     assert!(dropped.load(Ordering::Acquire));
@@ -236,8 +236,8 @@ async fn a_handler_that_blocks_its_thread_does_not_cost_its_slot_for_ever() {
             Ok(())
         }
     });
-    let id = enqueue(&client, &task("blocks")).max_attempts(1).await.unwrap();
-    let next = enqueue(&client, &task("next")).await.unwrap();
+    let id = enqueue(&client, &task("blocks")).max_attempts(1).await.unwrap().id;
+    let next = enqueue(&client, &task("next")).await.unwrap().id;
     assert_eq!(worker.next_start().await.job_id, id);
     let started = crate::support::wait::within("the slot is freed", 2 * PATIENCE, worker.starts.recv()).await.unwrap();
     assert_eq!(started.job_id, next);

@@ -54,7 +54,7 @@ fn worker(db: &TestDatabase, crowd: &Arc<Crowd>) -> TestWorker {
 async fn a_job_that_kills_its_worker_three_times_while_alone_is_discarded() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
-    let id = enqueue(&client, &task("killer")).await.unwrap();
+    let id = enqueue(&client, &task("killer")).await.unwrap().id;
     let crowd = Arc::new(Crowd::default());
     for attempt in 1..=3 {
         let mut worker = worker(&db, &crowd);
@@ -75,7 +75,7 @@ async fn the_neighbours_of_a_killer_are_spared_from_the_third_time_on() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let crowd = Arc::new(Crowd::default());
-    let killer = enqueue(&client, &task("killer")).await.unwrap();
+    let killer = enqueue(&client, &task("killer")).await.unwrap().id;
     for number in 0..NEIGHBOURS {
         enqueue(&client, &task(format!("neighbour {number}"))).await.unwrap();
     }

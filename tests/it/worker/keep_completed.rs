@@ -67,7 +67,7 @@ async fn completed(worker: &TestWorker, count: u64) {
 }
 
 async fn in_short<J: Job>(client: &Client, job: &J) -> i64 {
-    enqueue_job(client, &NewJob::of(job).and_then(|job| job.queue("short")).unwrap()).await.unwrap()
+    enqueue_job(client, NewJob::of(job).and_then(|job| job.queue("short")).unwrap()).await.unwrap().id
 }
 
 // CONFORMANCE 43
@@ -100,7 +100,7 @@ async fn a_kind_or_a_queue_may_keep_no_completed_jobs() {
 
     let kept = in_short(&client, &Kept {}).await;
     job_becomes(&client, kept, State::Completed).await;
-    let other = enqueue(&client, &task("of another queue")).await.unwrap();
+    let other = enqueue(&client, &task("of another queue")).await.unwrap().id;
     job_becomes(&client, other, State::Completed).await;
     worker.stop().await;
 }
@@ -116,7 +116,7 @@ async fn what_is_not_completed_is_kept_all_the_same() {
         ("snooze", State::Scheduled),
         ("in its transaction", State::Completed),
     ] {
-        let id = enqueue(&client, &brief(ends)).await.unwrap();
+        let id = enqueue(&client, &brief(ends)).await.unwrap().id;
         job_becomes(&client, id, state).await;
     }
     let metrics = worker.stop_for_metrics().await;

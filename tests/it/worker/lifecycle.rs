@@ -95,7 +95,7 @@ async fn a_shutdown_claims_nothing_more_lets_running_jobs_end_and_records_them()
     let running_ones = [worker.next_start().await.job_id, worker.next_start().await.job_id];
     worker.shutdown.begin();
     // Slots there are, of another queue; and the running ones end well after the shutdown began.
-    let late = enqueue(&client, &task("late")).queue("free").await.unwrap();
+    let late = enqueue(&client, &task("late")).queue("free").await.unwrap().id;
     until("the worker has noticed", PATIENCE, || async {
         let claims = "SELECT count(*) FROM pg_stat_activity
                       WHERE datname = current_database() AND application_name = 'postrider claim'";
@@ -141,7 +141,7 @@ async fn jobs_cut_off_by_the_timeout_or_a_second_signal_are_released_at_once_and
         );
         let mut ids = Vec::new();
         for name in ["told", "ignores"] {
-            ids.push(enqueue(&client, &task(name)).max_attempts(1).await.unwrap());
+            ids.push(enqueue(&client, &task(name)).max_attempts(1).await.unwrap().id);
             worker.next_start().await;
         }
         let mut heir = TestWorker::start(&db.another_pool(), |w| w.queue("default", 5).poll_interval(NEVER), ok);
@@ -198,8 +198,8 @@ async fn a_job_that_ends_by_itself_when_it_is_cut_off_is_recorded_and_not_abando
             if task.name == "snoozes" { Err(JobError::snooze(NEVER)) } else { Ok(()) }
         },
     );
-    let done = enqueue(&client, &task("completes")).await.unwrap();
-    let snoozed = enqueue(&client, &task("snoozes")).await.unwrap();
+    let done = enqueue(&client, &task("completes")).await.unwrap().id;
+    let snoozed = enqueue(&client, &task("snoozes")).await.unwrap().id;
     worker.next_start().await;
     worker.next_start().await;
     assert_eq!(worker.stop().await, Summary { completed: 2, abandoned: 0 });
@@ -214,7 +214,7 @@ async fn jobs_whose_outcome_could_not_be_recorded_are_taken_over_by_another_work
     let client = db.connect().await;
     let gate = Arc::new(Semaphore::new(0));
     let mut worker = TestWorker::start(&db.database, |w| w.queue("default", 1), gated(&gate));
-    let id = enqueue(&client, &task("unrecorded")).await.unwrap();
+    let id = enqueue(&client, &task("unrecorded")).await.unwrap().id;
     worker.next_start().await;
     let heir = TestWorker::start(&db.another_pool(), |w| w.queue("default", 1), ok);
     let mut locking = db.connect().await;
@@ -305,12 +305,12 @@ async fn a_worker_that_is_dropped_runs_nothing_more() {
     let client = db.connect().await;
     let mut ids = Vec::new();
     let mut worker = TestWorker::start(&db.another_pool(), |w| w.queue("default", 5), |_, _| std::future::pending());
-    ids.push(enqueue(&client, &task("running")).await.unwrap());
+    ids.push(enqueue(&client, &task("running")).await.unwrap().id);
     worker.next_start().await;
     let mut starts = std::mem::replace(&mut worker.starts, tokio::sync::mpsc::unbounded_channel().1);
     worker.kill().await;
     // Its handlers are gone, and with them all that could report a start.
-    ids.push(enqueue(&client, &task("waiting")).await.unwrap());
+    ids.push(enqueue(&client, &task("waiting")).await.unwrap().id);
     assert!(within("its handlers are dropped", PATIENCE, starts.recv()).await.is_none(), "it started another");
     let sessions = "SELECT count(*) FROM pg_stat_activity
                     WHERE datname = current_database() AND application_name LIKE 'postrider %'";
@@ -355,11 +355,11 @@ async fn a_worker_whose_backends_are_all_killed_carries_on() {
     let mut worker = TestWorker::start(&db.another_pool(), |w| w.queue("default", 5).poll_interval(NEVER), ok);
     workers_listen(&client, 1).await;
     for _ in 0..3 {
-        let id = enqueue(&client, &task("before")).await.unwrap();
+        let id = enqueue(&client, &task("before")).await.unwrap().id;
         assert_eq!(worker.next_start().await.job_id, id);
         terminate_backends(&client, "%").await;
         // Not notified, and found by the claim that follows a reconnect.
-        let id = enqueue(&client, &task("after")).await.unwrap();
+        let id = enqueue(&client, &task("after")).await.unwrap().id;
         assert_eq!(worker.next_start().await.job_id, id);
         workers_listen(&client, 1).await;
     }

@@ -21,7 +21,7 @@ async fn ok_completes_the_job_with_its_time() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let worker = TestWorker::start(&db.database, one_slot, |_, _| async { Ok(()) });
-    let id = enqueue(&client, &task("good")).await.unwrap();
+    let id = enqueue(&client, &task("good")).await.unwrap().id;
     let record = job_becomes(&client, id, State::Completed).await;
     assert!(record.finished_at >= record.attempted_at && record.attempted_at.is_some());
     assert_eq!((record.attempt, record.error, record.errors.get()), (1, None, "[]"));
@@ -44,7 +44,7 @@ async fn an_error_is_recorded_with_its_causes_and_retried_after_the_delay_of_the
         }
         Ok(())
     });
-    let id = enqueue(&client, &task("fails once")).await.unwrap();
+    let id = enqueue(&client, &task("fails once")).await.unwrap().id;
     let record = job_becomes(&client, id, State::Retryable).await;
     assert_eq!(record.error.as_deref(), Some("the mail was not sent: the server is on fire"));
     let errors = record.attempt_errors();
@@ -71,7 +71,7 @@ async fn the_error_of_the_last_attempt_discards_the_job() {
         (1_i32, enqueue(&client, &task("")).max_attempts(1).await),
         (3, enqueue(&client, &task("")).max_attempts(3).await),
     ] {
-        let record = job_becomes(&client, id.unwrap(), State::Discarded).await;
+        let record = job_becomes(&client, id.unwrap().id, State::Discarded).await;
         assert_eq!((record.attempt, record.attempt_errors().len()), (attempts, attempts.unsigned_abs() as usize));
         assert_eq!(record.error, Some(format!("attempt {attempts} of {attempts}")));
         assert!(record.finished_at.is_some());
@@ -85,7 +85,7 @@ async fn a_discard_from_inside_spares_the_other_attempts() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let worker = TestWorker::start(&db.database, one_slot, |_, _| async { Err(JobError::discard("no such address")) });
-    let id = enqueue(&client, &task("hopeless")).await.unwrap();
+    let id = enqueue(&client, &task("hopeless")).await.unwrap().id;
     let record = job_becomes(&client, id, State::Discarded).await;
     assert_eq!((record.attempt, record.error.as_deref()), (1, Some("no such address")));
     worker.stop().await;
@@ -113,7 +113,7 @@ async fn a_snooze_consumes_no_attempt_and_counts_from_the_databases_now() {
         }
     });
     // The last attempt can be snoozed as well.
-    let id = enqueue(&client, &task("early")).max_attempts(2).await.unwrap();
+    let id = enqueue(&client, &task("early")).max_attempts(2).await.unwrap().id;
     let attempts: Vec<u32> = [
         worker.next_start().await,
         worker.next_start().await,
@@ -140,7 +140,7 @@ async fn a_cancel_from_inside_is_final_and_keeps_its_reason() {
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let worker = TestWorker::start(&db.database, one_slot, |_, _| async { Err(JobError::cancel("nobody wants it")) });
-    let id = enqueue(&client, &task("unwanted")).await.unwrap();
+    let id = enqueue(&client, &task("unwanted")).await.unwrap().id;
     let record = job_becomes(&client, id, State::Cancelled).await;
     assert_eq!((record.attempt, record.error.as_deref()), (1, Some("nobody wants it")));
     assert!(record.finished_at.is_some());
@@ -170,7 +170,7 @@ async fn args_that_do_not_decode_follow_the_retry_policy_with_a_clear_error() {
             assert_about(retry_delay(&client, id).await, 1.0);
         }
     }
-    let id = enqueue(&client, &task("fine")).await.unwrap();
+    let id = enqueue(&client, &task("fine")).await.unwrap().id;
     assert_eq!(worker.next_start().await.job_id, id);
     worker.stop().await;
 }

@@ -45,7 +45,7 @@ async fn a_value_is_kept_until_the_job_runs_again() {
     };
     with_worker(&db, handler, async || {
         let (some, none) =
-            (enqueue(&client, &task("some")).await.unwrap(), enqueue(&client, &task("none")).await.unwrap());
+            (enqueue(&client, &task("some")).await.unwrap().id, enqueue(&client, &task("none")).await.unwrap().id);
         let done = job_becomes(&client, some, State::Completed).await;
         assert_eq!(done.output_as().unwrap(), Some(Answer { name: "some".to_owned(), size: 7 }));
         assert!(job_becomes(&client, none, State::Completed).await.output.is_none());
@@ -71,7 +71,7 @@ async fn a_value_that_is_too_large_or_cannot_be_stored_fails_the_attempt() {
     };
     with_worker(&db, handler, async || {
         for (name, why) in [("large", "output is 65538 bytes, more than 65536"), ("nul", "NUL")] {
-            let id = enqueue(&client, &task(name)).max_attempts(2).await.unwrap();
+            let id = enqueue(&client, &task(name)).max_attempts(2).await.unwrap().id;
             let done = job_becomes(&client, id, State::Completed).await;
             assert_eq!(done.attempt, 2);
             assert!(done.error.unwrap().contains(why));
@@ -105,7 +105,7 @@ async fn a_transaction_of_the_handler_completes_its_job_with_a_value_or_not_at_a
         let mut client = cx.database().client().await?;
         let tx = client.transaction().await?;
         tx.execute("INSERT INTO effect VALUES ($1)", &[&cx.job_id()]).await?;
-        cx.complete_in_with_output(&tx, &Answer { name: task.name.clone(), size: cx.attempt().into() }).await?;
+        cx.complete_in(&tx).output(&Answer { name: task.name.clone(), size: cx.attempt().into() }).await?;
         if task.name == "rolled back once" && cx.attempt() == 1 {
             tx.rollback().await?;
         } else {
@@ -115,7 +115,7 @@ async fn a_transaction_of_the_handler_completes_its_job_with_a_value_or_not_at_a
     };
     with_worker(&db, handler, async || {
         for (name, attempts) in [("committed", 1), ("rolled back once", 2)] {
-            let id = enqueue(&client, &task(name)).await.unwrap();
+            let id = enqueue(&client, &task(name)).await.unwrap().id;
             let done = job_becomes(&client, id, State::Completed).await;
             assert_eq!(done.output_as().unwrap(), Some(Answer { name: name.to_owned(), size: attempts }));
         }
@@ -134,8 +134,8 @@ async fn a_value_that_the_databases_encoding_lacks_fails_the_attempt() {
         &db,
         async |task: Task, _| Ok(task.name.replace("euro", "\u{20ac}")),
         async || {
-            let good = enqueue(&client, &task("gr\u{fc}n")).await.unwrap();
-            let lacking = enqueue(&client, &task("euro")).max_attempts(1).await.unwrap();
+            let good = enqueue(&client, &task("gr\u{fc}n")).await.unwrap().id;
+            let lacking = enqueue(&client, &task("euro")).max_attempts(1).await.unwrap().id;
             let done = job_becomes(&client, good, State::Completed).await;
             assert_eq!(done.output_as::<String>().unwrap().as_deref(), Some("gr\u{fc}n"));
             let error = job_becomes(&client, lacking, State::Discarded).await.error.expect("an error");

@@ -27,7 +27,7 @@ async fn a_panic_hook_of_the_service_is_called_for_attempts_and_for_other_code()
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let worker = TestWorker::start(&db.database, |w| w.queue("default", 1), |_, _| async { panic!("in the handler") });
-    let id = enqueue(&client, &task("panics")).max_attempts(1).await.unwrap();
+    let id = enqueue(&client, &task("panics")).max_attempts(1).await.unwrap().id;
     let record = job_becomes(&client, id, State::Discarded).await;
     assert_eq!(heard.load(Ordering::SeqCst), 1);
     assert!(record.attempt_errors()[0].trace.as_deref().is_some_and(|trace| trace.contains("panic_hooks.rs")));
@@ -43,7 +43,7 @@ async fn the_panic_of_an_attempt_is_one_line_of_the_log() {
     let mut worker = Process::spawn(&mut command::worker(&db.url, ["run"]));
     worker.wait_for_event("worker ready", PATIENCE).await;
     let panics = NewJob::new("probe", Args::of(&json!({"panic": "no luck"})).unwrap()).unwrap();
-    postrider::enqueue::enqueue_job(&client, &panics.max_attempts(1).unwrap()).await.unwrap();
+    postrider::enqueue::enqueue_job(&client, panics.max_attempts(1).unwrap()).await.unwrap().id;
     worker.wait_for_event("job panicked", PATIENCE).await;
     worker.signal(crate::support::process::Signal::Terminate);
     worker.wait_for_exit(Duration::from_mins(1)).await;

@@ -237,12 +237,12 @@ async fn a_host_clock_hours_off_moves_nothing() {
             },
         );
         workers_listen(&client, 1).await;
-        let id = enqueue(&client, &task("now")).await.unwrap();
+        let id = enqueue(&client, &task("now")).await.unwrap().id;
         assert_eq!((worker.next_start().await.job_id, worker.next_start().await.attempt), (id, 2));
         let record = job_becomes(&client, id, State::Completed).await;
         let off = (record.created_at - Utc::now()).num_minutes();
         assert!((off - hours * 60).abs() <= 5, "the clock of the test is not skewed: {off} min");
-        let late = enqueue(&client, &task("soon")).run_in(Duration::from_millis(300)).await.unwrap();
+        let late = enqueue(&client, &task("soon")).run_in(Duration::from_millis(300)).await.unwrap().id;
         let record = job_becomes(&client, late, State::Completed).await;
         // Hours it would be by the other clock.
         assert!(record.attempted_at.unwrap() - record.run_at < TimeDelta::minutes(2), "{record:?}");

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::rows::{job, job_becomes, number, number_becomes, running, terminate_backends};
 use crate::support::wait::{PATIENCE, until};
 use crate::support::worker::{Starts, TestWorker, task};
@@ -119,12 +120,12 @@ async fn a_passing_fault_of_the_database_is_retried_until_the_outcome_is_recorde
     // A sequence is not rolled back with the refusal.
     refuse_history(&client, "nextval('refusals') <= 3", "40001").await;
     let mut worker = TestWorker::start(&db.database, |w| w.queue("default", 10), |_, _| async { Ok(()) });
-    let id = enqueue(&client, &task("")).await.unwrap();
+    let id = enqueue(&client, &task("")).await.unwrap().id;
     worker.next_start().await;
     assert_eq!(job_becomes(&client, id, State::Completed).await.attempt, 1);
     // And over a broken connection.
     assert_eq!(terminate_backends(&client, "postrider finish").await, 1);
-    let id = enqueue(&client, &task("")).await.unwrap();
+    let id = enqueue(&client, &task("")).await.unwrap().id;
     assert_eq!(job_becomes(&client, id, State::Completed).await.attempt, 1);
     let metrics = worker.stop_for_metrics().await;
     assert_eq!(metrics.completed(), 2);
@@ -142,7 +143,7 @@ async fn an_outcome_whose_record_was_never_answered_is_recorded_once() {
     });
     for (name, state) in [("complete", State::Completed), ("retry", State::Retryable)] {
         // So that the statement is prepared and only its execution remains.
-        let warm_up = enqueue(&client, &task(name)).await.unwrap();
+        let warm_up = enqueue(&client, &task(name)).await.unwrap().id;
         worker.next_start().await;
         job_becomes(&client, warm_up, state).await;
         until("its record is known", PATIENCE, || async {
@@ -150,11 +151,11 @@ async fn an_outcome_whose_record_was_never_answered_is_recorded_once() {
         })
         .await;
         proxy.swallow_answers("finish");
-        let id = enqueue(&client, &task(name)).await.unwrap();
+        let id = enqueue(&client, &task(name)).await.unwrap().id;
         worker.next_start().await;
         let record = job_becomes(&client, id, state).await;
         proxy.cut("finish");
-        let next = enqueue(&client, &task("next")).await.unwrap();
+        let next = enqueue(&client, &task("next")).await.unwrap().id;
         job_becomes(&client, next, State::Completed).await;
         let after = job(&client, id).await;
         assert_eq!((after.attempt, after.state, after.run_at), (1, state, record.run_at));
@@ -180,7 +181,7 @@ async fn one_is_singled_out(sqlstate: &str) {
     let client = db.connect().await;
     refuse_history(&client, "NEW.args ->> 'name' = '17'", sqlstate).await;
     let jobs: Vec<NewJob> = (0..50).map(|n: i32| NewJob::of(&task(n.to_string())).unwrap()).collect();
-    let ids = enqueue_many(&client, &jobs).await.unwrap();
+    let ids = ids_of(enqueue_many(&client, &jobs).await.unwrap());
     let mut worker = TestWorker::start(&db.database, |w| w.queue("default", 50), |_, _| async { Ok(()) });
     number_becomes(&client, "SELECT count(*) FROM postrider.jobs WHERE state = 'completed'", 49).await;
     // The one is neither lost nor blamed for what the database refuses: its outcome waits.
@@ -204,15 +205,15 @@ async fn a_finish_that_meets_a_missing_partition_makes_it_and_goes_on() {
     let mut worker = TestWorker::start(&db.database, one_slot, |task, _| async move {
         if task.name == "bad" { Err(JobError::discard("bad")) } else { Ok(()) }
     });
-    let first = enqueue(&client, &task("first")).await.unwrap();
+    let first = enqueue(&client, &task("first")).await.unwrap().id;
     worker.next_start().await;
     job_becomes(&client, first, State::Completed).await;
     let partitions = "SELECT string_agg('DROP TABLE postrider.' || relname, '; ') FROM pg_class
                       WHERE relname ~ '^job_history_[0-9]{8}$'";
     let drop_all: String = client.query_one(partitions, &[]).await.unwrap().get(0);
     client.batch_execute(&drop_all).await.unwrap();
-    let good = enqueue(&client, &task("good")).await.unwrap();
-    let bad = enqueue(&client, &task("bad")).await.unwrap();
+    let good = enqueue(&client, &task("good")).await.unwrap().id;
+    let bad = enqueue(&client, &task("bad")).await.unwrap().id;
     job_becomes(&client, good, State::Completed).await;
     job_becomes(&client, bad, State::Discarded).await;
     worker.stop().await;
@@ -260,11 +261,11 @@ async fn a_job_that_is_due_again_at_once_is_not_mistaken_for_its_last_attempt() 
         if cx.attempt() == 1 { Err(JobError::retry_after("again", Duration::ZERO)) } else { Ok(()) }
     });
     // So that the statement is prepared and only its execution remains.
-    let warm_up = enqueue(&client, &task("warm up")).await.unwrap();
+    let warm_up = enqueue(&client, &task("warm up")).await.unwrap().id;
     job_becomes(&client, warm_up, State::Completed).await;
     until("its record is known", PATIENCE, || async { (worker.metrics.completed() == 1).then_some(()) }).await;
     proxy.hold_answers("finish");
-    let id = enqueue(&client, &task("again")).await.unwrap();
+    let id = enqueue(&client, &task("again")).await.unwrap().id;
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running AND attempt = 2", 1).await;
     proxy.release_answers();
     let record = job_becomes(&client, id, State::Completed).await;

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use crate::support::command;
 use crate::support::database::TestDatabase;
+use crate::support::jobs::ids_of;
 use crate::support::login::{Login, ROLES};
 use crate::support::process::{Process, Signal};
 use crate::support::rows::{job_becomes, number, number_becomes};
@@ -140,6 +141,6 @@ async fn a_role_with_rights_on_rows_alone_works_on_the_next_day_too() {
     assert!(told["advice"].as_str().is_some_and(|advice| advice.contains("worker roles")), "{told}");
     second.wait_for_event("worker ready", SOON).await;
     let probe = NewJob::new("probe", Args::of(&json!({})).unwrap()).unwrap().queue("other").unwrap();
-    let id = enqueue_many(&client, &[probe]).await.unwrap()[0];
+    let id = ids_of(enqueue_many(&client, &[probe]).await.unwrap())[0];
     job_becomes(&client, id, State::Completed).await;
 }

@@ -51,14 +51,14 @@ async fn the_retry_delay_is_the_errors_then_the_kinds_then_the_workers_then_the_
     };
     let set = |w| with_policy(one_slot(w)).retry_policy(|attempt| Duration::from_secs(100 * u64::from(attempt)));
     let worker = TestWorker::start(&db.database, set, fails);
-    let id = enqueue(&client, &WithPolicy { own: true }).await.unwrap();
+    let id = enqueue(&client, &WithPolicy { own: true }).await.unwrap().id;
     assert_about(delay(id).await, 5_000.0);
-    let id = enqueue(&client, &WithPolicy { own: false }).await.unwrap();
+    let id = enqueue(&client, &WithPolicy { own: false }).await.unwrap().id;
     assert_about(delay(id).await, 1_000.0);
-    let id = enqueue(&client, &task("")).await.unwrap();
+    let id = enqueue(&client, &task("")).await.unwrap().id;
     assert_about(delay(id).await, 100.0);
     // The kind may say nothing about some attempts, and the number is that of the one that failed.
-    let id = enqueue(&client, &WithPolicy { own: false }).await.unwrap();
+    let id = enqueue(&client, &WithPolicy { own: false }).await.unwrap().id;
     delay(id).await;
     postrider::admin::retry(&client, id).await.unwrap();
     until("the second attempt has failed", PATIENCE, || async {
@@ -70,7 +70,7 @@ async fn the_retry_delay_is_the_errors_then_the_kinds_then_the_workers_then_the_
     worker.stop().await;
 
     let worker = TestWorker::start(&db.database, one_slot, fails);
-    let id = enqueue(&client, &task("")).await.unwrap();
+    let id = enqueue(&client, &task("")).await.unwrap().id;
     assert_about(delay(id).await, 1.0);
     worker.stop().await;
 }
@@ -94,7 +94,7 @@ async fn a_retry_policy_that_returns_nonsense_or_panics_loses_no_job() {
             _ => Err(JobError::retry("fails")),
         }
     });
-    let id = enqueue(&client, &task("")).max_attempts(4).await.unwrap();
+    let id = enqueue(&client, &task("")).max_attempts(4).await.unwrap().id;
     let failed = |attempt| {
         let client = &client;
         async move {
@@ -113,10 +113,10 @@ async fn a_retry_policy_that_returns_nonsense_or_panics_loses_no_job() {
     postrider::admin::retry(&client, id).await.unwrap();
     job_becomes(&client, id, State::Discarded).await;
 
-    let id = enqueue(&client, &task("endless error")).await.unwrap();
+    let id = enqueue(&client, &task("endless error")).await.unwrap().id;
     job_becomes(&client, id, State::Retryable).await;
     assert_about(retry_delay(&client, id).await, MAX_RETRY_DELAY.as_secs_f64());
-    let id = enqueue(&client, &task("endless snooze")).await.unwrap();
+    let id = enqueue(&client, &task("endless snooze")).await.unwrap().id;
     job_becomes(&client, id, State::Scheduled).await;
     worker.stop().await;
 }

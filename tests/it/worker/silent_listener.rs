@@ -17,7 +17,7 @@ const SOON: Duration = Duration::from_mins(1);
 
 async fn add(client: &Client, queue: &str, args: &serde_json::Value) -> JobId {
     let job = NewJob::new("probe", Args::of(args).unwrap()).unwrap().queue(queue).unwrap();
-    enqueue::enqueue_job(client, &job).await.unwrap()
+    enqueue::enqueue_job(client, job).await.unwrap().id
 }
 
 // CONFORMANCE 28, 29

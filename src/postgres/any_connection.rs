@@ -1,0 +1,112 @@
+//! The connections of all drivers, for the calls that belong into the caller's own transaction: enqueueing a job, and
+//! completing one.
+//!
+//! Promise: a statement runs once, on the connection that was given, and nothing else is sent. No transaction is begun
+//! and no setting is changed.
+
+use std::future::Future;
+
+use tokio_postgres::types::ToSql;
+
+use super::statement::{Returned, Statement};
+use super::{InSchema, InTransaction, Queryable};
+use crate::error::Error;
+
+/// Seals the traits of this module, so that they can get more methods without breaking anyone's implementation.
+pub(super) mod sealed {
+    pub trait AnySealed {}
+
+    /// Apart, because it is implemented for every connection of diesel, whatever its type.
+    pub trait BlockingSealed {}
+}
+
+use sealed::{AnySealed, BlockingSealed};
+
+/// A connection of any supported driver, to enqueue on.
+///
+/// | driver | connections | feature |
+/// | --- | --- | --- |
+/// | `tokio-postgres`, `deadpool-postgres` | `&Client`, `&Transaction`, `&Object`: each [`Queryable`] | |
+/// | `sqlx` 0.8, 0.9 | `&mut PgConnection` (of a transaction, `&mut *tx`), `&mut PoolConnection`, `&mut Transaction`, `&PgPool` | `sqlx-0_8`, `sqlx-0_9` |
+/// | `diesel-async` 0.9 | `&mut AsyncPgConnection` | `diesel-async` |
+/// | `sea-orm` 2 | `&DatabaseConnection`, `&DatabaseTransaction` | `sea-orm-2` |
+///
+/// [`Schema::on`](super::Schema::on) makes one that uses another schema. `diesel` 2 is a [`BlockingConnection`]. For
+/// any other driver there is [`enqueue_statement`](crate::enqueue::enqueue_statement). Sealed: it cannot be
+/// implemented elsewhere.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no connection that postrider can use",
+    label = "pass a reference to a connection or transaction of a supported driver",
+    note = "is the driver's feature enabled? `sqlx-0_8`, `sqlx-0_9`, `diesel-async`, `sea-orm-2`; for `diesel-2`, call `.execute()` instead of `.await`",
+    note = "sqlx: `&mut *tx`, `&mut *connection` or `&pool`; tokio-postgres: `&client` or `&tx`"
+)]
+pub trait AnyConnection<'c>: AnySealed + Send + Sized {
+    #[doc(hidden)]
+    fn run(self, statement: Statement<'_>) -> impl Future<Output = Result<Returned, Error>> + Send;
+}
+
+/// A transaction of any supported driver, to complete a job in: [`InTransaction`], `&mut Transaction` of `sqlx`, `&mut
+/// AsyncPgConnection` within `transaction`, `&DatabaseTransaction` of `sea-orm`. Sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is no transaction that postrider can use",
+    label = "pass a reference to a transaction of a supported driver",
+    note = "is the driver's feature enabled? `sqlx-0_8`, `sqlx-0_9`, `diesel-async`, `sea-orm-2`; for `diesel-2`, call `.execute()` instead of `.await`",
+    note = "sqlx: `&mut tx`; tokio-postgres: `&tx`"
+)]
+pub trait AnyTransaction<'c>: AnyConnection<'c> {
+    /// Whether a transaction is open, where the type does not say so.
+    #[doc(hidden)]
+    fn is_open(&mut self) -> bool {
+        true
+    }
+}
+
+/// A connection of a driver that blocks, with `.execute()` in place of `.await`: with the feature `diesel-2`, a
+/// `&mut PgConnection` or any other connection of `diesel` 2 to Postgres. Sealed.
+pub trait BlockingConnection: BlockingSealed + Sized {
+    #[doc(hidden)]
+    fn run(self, statement: Statement<'_>) -> Result<Returned, Error>;
+
+    /// Whether a transaction is open.
+    #[doc(hidden)]
+    fn is_open(&mut self) -> bool;
+}
+
+impl<C: Queryable> AnySealed for &C {}
+
+impl<'c, C: Queryable> AnyConnection<'c> for &'c C {
+    async fn run(self, statement: Statement<'_>) -> Result<Returned, Error> {
+        let (sql, params) = statement.in_schema(&self.schema()).into_parts();
+        let typed: Vec<_> = params.iter().map(|param| (param as &(dyn ToSql + Sync), param.postgres_type())).collect();
+        let row = tokio_postgres::GenericClient::query_typed_one(self.raw(), &sql, &typed).await?;
+        Ok(Returned { ids: row.try_get(0)?, outcomes: row.try_get(1)? })
+    }
+}
+
+impl<'c, T: InTransaction> AnyTransaction<'c> for &'c T {}
+
+impl<C: AnySealed> AnySealed for InSchema<C> {}
+
+impl<'c, C: AnyConnection<'c>> AnyConnection<'c> for InSchema<C> {
+    async fn run(self, statement: Statement<'_>) -> Result<Returned, Error> {
+        self.connection.run(statement.in_schema(&self.schema)).await
+    }
+}
+
+impl<'c, T: AnyTransaction<'c>> AnyTransaction<'c> for InSchema<T> {
+    fn is_open(&mut self) -> bool {
+        self.connection.is_open()
+    }
+}
+
+impl<C: BlockingSealed> BlockingSealed for InSchema<C> {}
+
+impl<C: BlockingConnection> BlockingConnection for InSchema<C> {
+    fn run(self, statement: Statement<'_>) -> Result<Returned, Error> {
+        self.connection.run(statement.in_schema(&self.schema))
+    }
+
+    fn is_open(&mut self) -> bool {
+        self.connection.is_open()
+    }
+}

@@ -1,0 +1,25 @@
+//! `diesel-async` 0.9.
+
+use diesel::connection::TransactionManagerStatus;
+use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
+
+use super::diesel_rows::{ReturnedRow, driver_error, query};
+use crate::error::Error;
+use crate::postgres::any_connection::sealed::AnySealed;
+use crate::postgres::{AnyConnection, AnyTransaction, Returned, Statement};
+
+impl AnySealed for &mut AsyncPgConnection {}
+
+impl<'c> AnyConnection<'c> for &'c mut AsyncPgConnection {
+    async fn run(self, statement: Statement<'_>) -> Result<Returned, Error> {
+        let row = query(statement).get_result::<ReturnedRow>(self).await.map_err(driver_error)?;
+        Ok(row.into())
+    }
+}
+
+impl<'c> AnyTransaction<'c> for &'c mut AsyncPgConnection {
+    fn is_open(&mut self) -> bool {
+        let status = <AsyncPgConnection as AsyncConnection>::TransactionManager::transaction_manager_status_mut(*self);
+        matches!(status, TransactionManagerStatus::Valid(valid) if valid.transaction_depth().is_some())
+    }
+}
