@@ -7,6 +7,7 @@
 //! - [`mod@job`]: the data of a job
 //! - [`mod@enqueue`]: adding jobs
 //! - [`mod@worker`]: running them
+//! - [`mod@wait`]: waiting for the result of a job
 //! - [`mod@admin`]: list, stats, retry, cancel, pause
 //! - [`mod@observe`]: events of a worker
 //! - [`mod@postgres`]: connecting to Postgres
@@ -48,6 +49,7 @@ pub mod program;
 pub mod schema;
 mod sql;
 mod store;
+pub mod wait;
 #[cfg(feature = "bin")]
 #[doc(hidden)]
 pub mod web;
@@ -58,4 +60,5 @@ pub use enqueue::{enqueue, enqueue_copy, enqueue_many};
 pub use error::Error;
 pub use job::{Args, EnqueueOutcome, Enqueued, Job, JobId, JobRecord, NewJob, Priority, Retention, State, Time};
 pub use postgres::{Database, Schema};
+pub use wait::Waiter;
 pub use worker::{Context, JobError, Shutdown, Worker};

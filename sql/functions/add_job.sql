@@ -8,6 +8,7 @@ CREATE FUNCTION postrider.add_job(
     unique_key    text,
     group_key     text  DEFAULT NULL,
     options       jsonb DEFAULT NULL,
+    awaited       boolean DEFAULT NULL,
     OUT id        bigint,
     OUT outcome   text
 )
@@ -22,8 +23,8 @@ BEGIN
         PERFORM postrider.check_options($8, $9);
     END IF;
     IF $7 IS NULL THEN
-        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, group_key, options)
-        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $8, $9)
+        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, group_key, options, awaited)
+        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $8, $9, $10)
         RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
         outcome := 'inserted';
         RETURN;
@@ -31,8 +32,8 @@ BEGIN
 
     -- Retries if the job with the key finishes between the conflict and the SELECT.
     FOR try IN 1 .. 100 LOOP
-        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, unique_key, group_key, options)
-        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7, $8, $9)
+        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, unique_key, group_key, options, awaited)
+        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7, $8, $9, $10)
         ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
         RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
         IF FOUND THEN

@@ -9,7 +9,7 @@ BEGIN
         WHERE j.id = $1 AND j.claim = $2 AND j.attempted_by = $3 AND j.running
         RETURNING j.id, j.run_at, j.created_at, j.attempted_at, j.attempted_by, j.claim, j.attempt, j.max_attempts,
                   j.priority, j.crash_count, j.queue, j.kind, j.args, j.errors, j.unique_key, j.options, j.group_key,
-                  j.flow
+                  j.flow, j.awaited
     )
     INSERT INTO postrider.job_history (
         id, run_at, created_at, attempted_at, finished_at, attempted_by, expires_on, claim, attempt, max_attempts,
@@ -18,7 +18,8 @@ BEGIN
     SELECT id, run_at, created_at, attempted_at, now(), attempted_by, postrider.expires_on($4), claim, attempt,
            max_attempts, priority, crash_count, 'completed', queue, kind, args, errors, unique_key,
            options, group_key, flow, $5
-    FROM finished;
+    FROM finished
+    WHERE awaited IS NULL OR postrider.notify_finished(id);
     IF FOUND THEN
         RETURN 'completed';
     END IF;

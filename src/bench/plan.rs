@@ -19,6 +19,8 @@ pub enum Scenario {
     Steady,
     /// Latency until a job starts on an idle system.
     Pickup,
+    /// Latency from a request to the result of its job, on an idle system.
+    Response,
     /// Latency until jobs start that are enqueued singly at 300 and at 2,000 per second.
     Arrivals,
     /// The cost of an idle worker.
@@ -45,7 +47,7 @@ pub enum Scenario {
 
 impl Scenario {
     /// The default scenarios.
-    pub const USUAL: [Self; 9] = [
+    pub const USUAL: [Self; 10] = [
         Self::Single,
         Self::Connections,
         Self::Many,
@@ -53,6 +55,7 @@ impl Scenario {
         Self::Drain,
         Self::Steady,
         Self::Pickup,
+        Self::Response,
         Self::Arrivals,
         Self::Idle,
     ];
@@ -80,6 +83,7 @@ impl Scenario {
             Self::Drain => "drain",
             Self::Steady => "steady",
             Self::Pickup => "pickup",
+            Self::Response => "response",
             Self::Arrivals => "arrivals",
             Self::Idle => "idle",
             Self::Backlog => "backlog",

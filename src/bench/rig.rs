@@ -62,6 +62,11 @@ impl<'r> Rig<'r> {
     }
 
     /// Reports the progress of the scenario.
+    /// The scratch database, with its pool.
+    pub fn database(&self) -> &Database {
+        &self.scratch.database
+    }
+
     pub fn advance(&mut self, done: u64, of: u64) {
         let scenario = self.scenario;
         self.observer.advances(scenario, done, of);

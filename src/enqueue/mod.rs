@@ -55,7 +55,7 @@ pub const MAX_BATCH: usize = 10_000;
 /// [`Error::Invalid`](crate::Error::Invalid) for a bad option or payload, [`Error::Database`](crate::Error::Database),
 /// or [`Error::Driver`](crate::Error::Driver) from another driver.
 pub fn enqueue<'c, C, J: Job>(connection: C, job: &J) -> Enqueue<'c, C> {
-    Enqueue { connection, job: NewJob::of(job), lifetime: PhantomData }
+    Enqueue { connection, job: NewJob::of(job), is_awaited: false, lifetime: PhantomData }
 }
 
 /// Enqueues one job of a kind known only at run time, as [`enqueue`](enqueue()).
@@ -73,7 +73,7 @@ pub fn enqueue<'c, C, J: Job>(connection: C, job: &J) -> Enqueue<'c, C> {
 /// # Errors
 /// As [`enqueue`](enqueue()).
 pub fn enqueue_job<'c, C>(connection: C, job: NewJob) -> Enqueue<'c, C> {
-    Enqueue { connection, job: Ok(job), lifetime: PhantomData }
+    Enqueue { connection, job: Ok(job), is_awaited: false, lifetime: PhantomData }
 }
 
 /// Enqueues 1 to 10,000 jobs in one statement, with one notification per queue. Returns their ids in the order of

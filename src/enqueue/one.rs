@@ -29,6 +29,7 @@ use crate::store;
 pub struct Enqueue<'c, C> {
     pub(super) connection: C,
     pub(super) job: Result<NewJob, Error>,
+    pub(super) is_awaited: bool,
     /// Names the lifetime of the connection, which the type of its future needs.
     pub(super) lifetime: PhantomData<&'c ()>,
 }
@@ -146,6 +147,26 @@ impl<C> Enqueue<'_, C> {
         self.with(|job| Ok(job.defaults(defaults)))
     }
 
+    /// Somebody will [wait](crate::Waiter::wait) for the job: its finish sends a notification. Without it, the wait marks
+    /// the job afterwards, which costs a statement more.
+    ///
+    /// Without effect on a job that [exists](EnqueueOutcome::Existing) already.
+    ///
+    /// ```no_run
+    /// # use postrider::Job;
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct SendMail { to: String }
+    /// # impl Job for SendMail { const KIND: &'static str = "send_mail"; }
+    /// # async fn example(client: tokio_postgres::Client, waiter: postrider::Waiter, mail: SendMail) -> Result<(), postrider::Error> {
+    /// let sent = postrider::enqueue(&client, &mail).awaited().await?;
+    /// let job = waiter.wait(sent.id, std::time::Duration::from_secs(30)).await?;
+    /// # let _ = job;
+    /// # Ok(()) }
+    /// ```
+    pub fn awaited(mut self) -> Self {
+        self.is_awaited = true;
+        self
+    }
+
     fn with(mut self, set: impl FnOnce(NewJob) -> Result<NewJob, Error>) -> Self {
         self.job = self.job.and_then(set);
         self
@@ -159,7 +180,7 @@ impl<C: BlockingConnection> Enqueue<'_, C> {
     /// As `.await`.
     pub fn execute(self) -> Result<Enqueued, Error> {
         let job = self.job?;
-        store::enqueue::enqueued_one(self.connection.run(store::enqueue::enqueue(&job))?)
+        store::enqueue::enqueued_one(self.connection.run(store::enqueue::enqueue(&job, self.is_awaited))?)
     }
 }
 
@@ -170,7 +191,7 @@ impl<'c, C: AnyConnection<'c> + 'c> IntoFuture for Enqueue<'c, C> {
     fn into_future(self) -> Self::IntoFuture {
         Box::pin(async move {
             let job = self.job?;
-            store::enqueue::enqueued_one(self.connection.run(store::enqueue::enqueue(&job)).await?)
+            store::enqueue::enqueued_one(self.connection.run(store::enqueue::enqueue(&job, self.is_awaited)).await?)
         })
     }
 }

@@ -32,7 +32,7 @@ use crate::store;
 /// ```
 #[must_use]
 pub fn enqueue_statement<'j>(job: &'j NewJob, schema: &Schema) -> Statement<'j> {
-    store::enqueue::enqueue(job).in_schema(schema)
+    store::enqueue::enqueue(job, false).in_schema(schema)
 }
 
 /// As [`enqueue_statement`], for 1 to 10,000 jobs. `outcomes` is null if none of them has a unique key: then all are

@@ -12,8 +12,8 @@ use crate::job::{EnqueueOutcome, Enqueued, NewJob};
 use crate::postgres::{Param, Queryable, Returned, Statement, Statements};
 use crate::sql::sql;
 
-/// Adds one job.
-pub(crate) fn enqueue(job: &NewJob) -> Statement<'_> {
+/// Adds one job. Its finish sends a notification if it `is_awaited`.
+pub(crate) fn enqueue(job: &NewJob, is_awaited: bool) -> Statement<'_> {
     let params = vec![
         Param::text(&job.kind),
         Param::text(job.args.as_str()),
@@ -23,6 +23,7 @@ pub(crate) fn enqueue(job: &NewJob) -> Statement<'_> {
         Param::Float(job.due.delay_seconds()),
         Param::Integer(job.stored_max_attempts().into()),
         Param::Text(job.unique_key.as_deref().map(Cow::Borrowed)),
+        Param::Text(is_awaited.then_some(Cow::Borrowed("true"))),
     ];
     Statement::new(sql!("enqueue/enqueue"), params)
 }

@@ -15,4 +15,5 @@ pub(crate) mod periodic;
 pub(crate) mod read;
 pub(crate) mod schema;
 pub(crate) mod session;
+pub(crate) mod wait;
 pub(crate) mod worker;

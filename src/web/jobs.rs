@@ -1,9 +1,10 @@
 //! Jobs over HTTP: enqueue, show, list, retry, cancel.
 //!
 //! Promises: when `POST /jobs` answers, the job and its notification are committed; bad input is refused before any
-//! SQL is sent; a page is limited in rows and bytes.
+//! SQL is sent; a page is limited in rows and bytes; a wait for a job holds no database connection.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -30,6 +31,8 @@ const FILTERS: &[&str] = &["state", "kind", "queue", "limit", "after"];
 
 /// The most jobs on a page.
 const MAX_PAGE: u32 = 1000;
+/// The longest wait for a job to finish: proxies end a request that is silent for a minute.
+const MAX_WAIT: Duration = Duration::from_secs(55);
 /// A page ends once its args and errors have this many bytes: one job may have 1 MiB.
 const PAGE_BYTES: usize = 8 * 1024 * 1024;
 /// How many jobs are read at once, which limits by how much a page may be too large.
@@ -104,8 +107,23 @@ fn text(body: &[u8]) -> Result<&str, Problem> {
         .map_err(|error| Problem::bad_request(format!("the body is not UTF-8 from byte {}", error.valid_up_to())))
 }
 
-pub(super) async fn show(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {
+pub(super) async fn show(
+    State(web): State<Arc<Web>>,
+    path: PathParameters,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
     let id = job_id(path)?;
+    let mut query = QueryParameters::parse(query.as_deref(), &["wait"])?;
+    if let Some(limit) = query.text("wait").map(|text| wait_limit(&text)).transpose()? {
+        // A shutdown ends the wait early: the client sees that the job is unfinished, and asks the next process.
+        let finished = tokio::select! {
+            finished = web.waiter.wait(id, limit) => finished?,
+            () = web.shutdown.begun() => None,
+        };
+        if let Some(job) = finished {
+            return ok(&job);
+        }
+    }
     let tx = begin(&web.database).await?;
     let job = admin::find(&tx, id).await?.ok_or(Error::NotFound(id))?;
     ok(&job)
@@ -127,6 +145,15 @@ pub(super) async fn cancel(State(web): State<Arc<Web>>, path: PathParameters) ->
     let job = admin::cancel(&tx, id).await?;
     tx.commit().await?;
     ok(&job)
+}
+
+fn wait_limit(text: &str) -> Result<Duration, Problem> {
+    humantime::parse_duration(text).ok().filter(|limit| *limit <= MAX_WAIT).ok_or_else(|| {
+        Problem::invalid(
+            "wait",
+            format!("is {text:?}, not a duration of at most {} s, such as 30s", MAX_WAIT.as_secs()),
+        )
+    })
 }
 
 fn job_id(mut path: PathParameters) -> Result<JobId, Problem> {

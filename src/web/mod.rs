@@ -46,6 +46,7 @@ use crate::error::Error;
 use crate::postgres::Database;
 use crate::program::{logging, open_files, tell};
 use crate::schema::MigrationSet;
+use crate::wait::Waiter;
 use crate::worker::Shutdown;
 use args::Settings;
 use health::ProbeState;
@@ -65,6 +66,8 @@ struct Web {
     objects: ObjectStore,
     write_permits: write_permits::WritePermits,
     transfers: files::Transfers,
+    waiter: Waiter,
+    shutdown: Shutdown,
 }
 
 /// Why the service did not start.
@@ -124,6 +127,8 @@ async fn run(settings: Settings) -> Result<usize, StartError> {
         objects: ObjectStore::new(settings.object_store),
         write_permits: write_permits::WritePermits::default(),
         transfers: files::Transfers::default(),
+        waiter: Waiter::new(&database),
+        shutdown: shutdown.clone(),
     };
     let probes = ProbeState::new(database, Metrics::new(None));
     let router = router::whole(Arc::new(web), Arc::new(probes), settings.access);

@@ -26,7 +26,6 @@ type Route = (&'static str, MethodRouter<Arc<Web>>);
 fn short_routes() -> Vec<Route> {
     vec![
         ("/jobs", get(jobs::list).post(jobs::create)),
-        ("/jobs/{id}", get(jobs::show)),
         ("/jobs/{id}/retry", post(jobs::retry)),
         ("/jobs/{id}/cancel", post(jobs::cancel)),
         ("/queues/{name}/pause", post(queues::pause)),
@@ -37,9 +36,12 @@ fn short_routes() -> Vec<Route> {
     ]
 }
 
-/// Requests that take as long as a file does.
+/// Requests that take as long as a file or a job does. They have limits of their own.
 fn long_routes() -> Vec<Route> {
-    vec![("/tablos/{id}/files/{name}", put(files::upload).get(files::download).head(files::head))]
+    vec![
+        ("/jobs/{id}", get(jobs::show)),
+        ("/tablos/{id}/files/{name}", put(files::upload).get(files::download).head(files::head)),
+    ]
 }
 
 /// The whole service.

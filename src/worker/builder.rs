@@ -97,8 +97,8 @@ impl<S: Send + Sync + 'static> Worker<S> {
     /// Runs jobs of kind `J` with this handler. Jobs of kinds without a handler are left to workers that have one.
     ///
     /// The value that it returns is kept with the finished job as [`JobRecord::output`](crate::JobRecord::output): any
-    /// value that serializes to at most [`MAX_OUTPUT_BYTES`](crate::worker::MAX_OUTPUT_BYTES) of JSON. A larger one
-    /// fails the attempt. `()` and everything else that serializes to `null` is not kept.
+    /// value that serializes to at most [`max_output_bytes`](Self::max_output_bytes) of JSON. A larger one fails the
+    /// attempt. `()` and everything else that serializes to `null` is not kept.
     ///
     /// ```no_run
     /// # use postrider::{Context, Database, Job, Worker};
@@ -221,6 +221,16 @@ impl<S: Send + Sync + 'static> Worker<S> {
     #[must_use]
     pub fn args_memory(mut self, bytes: usize) -> Self {
         self.config.args_memory = bytes;
+        self
+    }
+
+    /// The largest output of a handler, in bytes of JSON text, 1 KiB to 1 MiB. Default:
+    /// [`DEFAULT_MAX_OUTPUT_BYTES`](crate::worker::DEFAULT_MAX_OUTPUT_BYTES), 64 KiB. A larger output fails the attempt.
+    ///
+    /// The worker may hold up to 4,000 outputs in memory, until they are written.
+    #[must_use]
+    pub fn max_output_bytes(mut self, bytes: usize) -> Self {
+        self.config.max_output_bytes = bytes;
         self
     }
 

@@ -29,6 +29,7 @@ pub(super) struct Attempt<'c> {
     pub job: &'c InFlightJob,
     pub database: &'c Database,
     pub completed_seconds: i64,
+    pub max_output_bytes: usize,
 }
 
 impl<'c, T> CompleteIn<'c, T> {
@@ -52,7 +53,7 @@ impl<'c, T> CompleteIn<'c, T> {
     /// }
     /// ```
     pub fn output(mut self, output: &impl Serialize) -> Self {
-        self.output = output_json(output).map(Some);
+        self.output = output_json(output, self.attempt.max_output_bytes).map(Some);
         self
     }
 }

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::job::Retention;
 use crate::job::check_queue;
 use crate::worker::execute::retry_policy::RetryPolicy;
+use crate::worker::handler::DEFAULT_MAX_OUTPUT_BYTES;
 
 /// The concurrency of a queue that names none.
 pub const DEFAULT_CONCURRENCY: usize = 100;
@@ -33,6 +34,9 @@ pub(crate) const SHUTDOWN_TIMEOUTS: RangeInclusive<Duration> = Duration::ZERO..=
 
 /// The bytes that are allowed for args.
 pub(crate) const ARGS_MEMORY: RangeInclusive<usize> = 4 * MIB..=1024 * 1024 * MIB;
+
+/// The limits of an output that are allowed, in bytes.
+const MAX_OUTPUT_BYTES: RangeInclusive<usize> = 1024..=MIB;
 
 const MIB: usize = 1024 * 1024;
 
@@ -56,6 +60,8 @@ pub(super) struct Config {
     pub blocking_threads: usize,
     /// Bytes.
     pub args_memory: usize,
+    /// Bytes.
+    pub max_output_bytes: usize,
     pub retention: Retention,
     pub retry_policy: RetryPolicy,
 }
@@ -71,6 +77,7 @@ impl Default for Config {
             timeout: None,
             blocking_threads: std::thread::available_parallelism().map_or(1, NonZero::get),
             args_memory: 256 * MIB,
+            max_output_bytes: DEFAULT_MAX_OUTPUT_BYTES,
             retention: Retention::default(),
             retry_policy: RetryPolicy::default(),
         }
@@ -100,6 +107,7 @@ impl Config {
             return Err(Error::invalid("blocking_threads", format!("is {threads}, not 1 to {most}")));
         }
         in_range("args_memory", &self.args_memory, &ARGS_MEMORY)?;
+        in_range("max_output_bytes", &self.max_output_bytes, &MAX_OUTPUT_BYTES)?;
         in_range("poll_interval", &self.poll_interval, &POLL_INTERVALS)?;
         in_range("lease", &self.lease, &LEASES)?;
         in_range("shutdown_timeout", &self.shutdown_timeout, &SHUTDOWN_TIMEOUTS)

@@ -20,6 +20,7 @@ pub struct Context<S> {
     pub(super) job: Arc<InFlightJob>,
     pub(super) queue: Arc<str>,
     pub(super) completed_seconds: i64,
+    pub(super) max_output_bytes: usize,
     pub(super) database: Database,
     pub(super) state: Arc<S>,
 }
@@ -116,7 +117,12 @@ impl<S> Context<S> {
     /// [`Error::Stale`] if the job belongs to another attempt. Then this attempt is cancelled, and its transaction
     /// must be rolled back, which dropping it does. [`Error::Database`] as any statement, or [`Error::Driver`].
     pub fn complete_in<T>(&self, tx: T) -> CompleteIn<'_, T> {
-        let attempt = Attempt { job: &self.job, database: &self.database, completed_seconds: self.completed_seconds };
+        let attempt = Attempt {
+            job: &self.job,
+            database: &self.database,
+            completed_seconds: self.completed_seconds,
+            max_output_bytes: self.max_output_bytes,
+        };
         CompleteIn::new(attempt, tx)
     }
 }

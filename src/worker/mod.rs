@@ -48,7 +48,7 @@ pub use context::Context;
 #[cfg(feature = "bin")]
 pub(crate) use execute::panic_trace::is_in_attempt;
 pub use execute::retry_policy::MAX_RETRY_DELAY;
-pub use handler::MAX_OUTPUT_BYTES;
+pub use handler::DEFAULT_MAX_OUTPUT_BYTES;
 pub use job_error::JobError;
 #[cfg(feature = "bin")]
 pub(crate) use maintain::schedule::MIN_INTERVAL;

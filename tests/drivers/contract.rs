@@ -187,16 +187,20 @@ pub async fn a_stale_attempt_is_told_and_changes_nothing<D: Driver>() {
     let (db, client) = database().await;
     let url = db.url.clone();
     let (told, mut errors) = tokio::sync::mpsc::unbounded_channel();
-    let worker = TestWorker::start(&db.database, |worker| worker, move |_, cx| {
-        let (url, told) = (url.clone(), told.clone());
-        async move {
-            // As a rescue does: the job belongs to another attempt.
-            let client = cx.database().client().await?;
-            client.execute("UPDATE postrider.job SET claim = claim + 1 WHERE id = $1", &[&cx.job_id()]).await?;
-            let _ = told.send(D::connect(&url).await.complete(&cx, End::Commit).await);
-            Ok(())
-        }
-    });
+    let worker = TestWorker::start(
+        &db.database,
+        |worker| worker,
+        move |_, cx| {
+            let (url, told) = (url.clone(), told.clone());
+            async move {
+                // As a rescue does: the job belongs to another attempt.
+                let client = cx.database().client().await?;
+                client.execute("UPDATE postrider.job SET claim = claim + 1 WHERE id = $1", &[&cx.job_id()]).await?;
+                let _ = told.send(D::connect(&url).await.complete(&cx, End::Commit).await);
+                Ok(())
+            }
+        },
+    );
     let id = postrider::enqueue(&client, &task("stale")).await.unwrap().id;
     let answer = crate::support::wait::within("the handler is told", PATIENCE, errors.recv()).await.unwrap();
     assert!(matches!(answer, Err(Error::Stale(stale)) if stale == id), "{answer:?}");
@@ -292,7 +296,8 @@ pub async fn it_works_through_a_transaction_pooler<D: Driver>() {
     assert_eq!(number(&client, "SELECT count(*) FROM postrider.job").await, 24);
     assert_eq!(number(&client, EFFECTS).await, 12);
     until("no transaction is left open", PATIENCE, || async {
-        let query = "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname = current_database()";
+        let query =
+            "SELECT count(*) FROM pg_stat_activity WHERE state LIKE 'idle in%' AND datname = current_database()";
         (number(&client, query).await == 0).then_some(())
     })
     .await;

@@ -6,9 +6,9 @@ macro_rules! version {
         mod $version {
             use std::error::Error as _;
 
-            use $sqlx::{Connection, Executor, PgConnection};
             use postrider::enqueue::enqueue_job;
             use postrider::{Context, Enqueued, Error, NewJob, Schema, enqueue_many};
+            use $sqlx::{Connection, Executor, PgConnection};
 
             use crate::contract::{Driver, EFFECT, End, OUTPUT, tests};
             use crate::support::worker::Starts;

@@ -8,5 +8,6 @@ mod house;
 mod postgres;
 mod queue;
 mod support;
+mod wait;
 mod web;
 mod worker;

@@ -77,5 +77,5 @@ CREATE TABLE idempotency_keys (
 );
 CREATE INDEX idempotency_keys_created ON idempotency_keys (created_at);
 COMMENT ON TABLE idempotency_keys IS 'Responses to POST /jobs by Idempotency-Key, kept for 24 h.';
-COMMENT ON COLUMN idempotency_keys.outcome IS 'inserted or existing, as postrider.enqueue_with_outcome. Decides the status of the response.';
+COMMENT ON COLUMN idempotency_keys.outcome IS 'inserted or existing: whether the request has added the job. Decides the status of the response.';
 COMMENT ON COLUMN idempotency_keys.request_hash IS 'Hash of the request. The same key with another request is rejected.';

@@ -90,7 +90,7 @@ COMMENT ON COLUMN postrider.job.options IS
     'Rarely used options, as enqueued: {tags, trace_context, cost, kind_version}. Never changed.';
 COMMENT ON COLUMN postrider.job.group_key IS 'Group of the job, such as a tenant, a customer or a host. Not used yet.';
 COMMENT ON COLUMN postrider.job.flow IS 'Workflow or batch of the job. Not used yet.';
-COMMENT ON COLUMN postrider.job.awaited IS 'A caller waits for the job to finish. Not used yet.';
+COMMENT ON COLUMN postrider.job.awaited IS 'Somebody waits for the job: its finish sends a notification. Null or true.';
 
 -- Finished jobs, one partition per day of expiry, so that retention drops partitions and never deletes rows. No default
 -- partition, because DETACH CONCURRENTLY rejects a table that has one.
@@ -129,7 +129,7 @@ CREATE INDEX job_history_not_completed ON postrider.job_history (state, id) WHER
 COMMENT ON TABLE postrider.job_history IS
     'Finished jobs. The partition job_history_YYYYMMDD is dropped once its day (UTC) is over.';
 COMMENT ON COLUMN postrider.job_history.expires_on IS 'UTC day of finished_at plus the retention; the partition key.';
-COMMENT ON COLUMN postrider.job_history.output IS 'The value that the handler returned, at most 64 KiB as text. Null if it returned none.';
+COMMENT ON COLUMN postrider.job_history.output IS 'The value that the handler returned, by default at most 64 KiB as text. Null if it returned none.';
 COMMENT ON COLUMN postrider.job_history.error_fingerprint IS 'Groups errors of the same kind. Not used yet.';
 
 -- SECURITY DEFINER, so that a role that may only write rows keeps working on the next day. A new partition gets the
@@ -240,6 +240,17 @@ LANGUAGE sql VOLATILE AS $$
 $$;
 COMMENT ON FUNCTION postrider.notify IS
     'Internal. Notifies the workers on commit. With postrider.notify = off, or while the notification queue is nearly full, does nothing and returns false.';
+
+-- Of use in a WHERE clause: it is called only for jobs that somebody waits for, and is always true. It has a channel of
+-- its own, so that no worker is woken. The notification is only a hint, as in notify.sql.
+CREATE FUNCTION postrider.notify_finished(id bigint) RETURNS boolean
+LANGUAGE sql VOLATILE AS $$
+    SELECT CASE WHEN current_setting('postrider.notify', true) = 'off' THEN true
+                WHEN pg_notification_queue_usage() < 0.9 THEN pg_notify('postrider.finished', $1::text) IS NOT NULL
+                ELSE true END
+$$;
+COMMENT ON FUNCTION postrider.notify_finished IS
+    'Internal. Notifies those who wait for the job on commit that it is finished. Returns true.';
 
 -- The idle lock. An idle worker holds a session advisory lock exclusively: (hashtext('postrider'), idle_key(queue)), so
 -- that each schema has its own. An enqueue tries to acquire its shared form:
@@ -382,6 +393,7 @@ CREATE FUNCTION postrider.add_job(
     unique_key    text,
     group_key     text  DEFAULT NULL,
     options       jsonb DEFAULT NULL,
+    awaited       boolean DEFAULT NULL,
     OUT id        bigint,
     OUT outcome   text
 )
@@ -396,8 +408,8 @@ BEGIN
         PERFORM postrider.check_options($8, $9);
     END IF;
     IF $7 IS NULL THEN
-        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, group_key, options)
-        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $8, $9)
+        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, group_key, options, awaited)
+        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $8, $9, $10)
         RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
         outcome := 'inserted';
         RETURN;
@@ -405,8 +417,8 @@ BEGIN
 
     -- Retries if the job with the key finishes between the conflict and the SELECT.
     FOR try IN 1 .. 100 LOOP
-        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, unique_key, group_key, options)
-        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7, $8, $9)
+        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, unique_key, group_key, options, awaited)
+        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7, $8, $9, $10)
         ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
         RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
         IF FOUND THEN
@@ -599,7 +611,7 @@ BEGIN
         WHERE j.id = $1 AND j.claim = $2 AND j.attempted_by = $3 AND j.running
         RETURNING j.id, j.run_at, j.created_at, j.attempted_at, j.attempted_by, j.claim, j.attempt, j.max_attempts,
                   j.priority, j.crash_count, j.queue, j.kind, j.args, j.errors, j.unique_key, j.options, j.group_key,
-                  j.flow
+                  j.flow, j.awaited
     )
     INSERT INTO postrider.job_history (
         id, run_at, created_at, attempted_at, finished_at, attempted_by, expires_on, claim, attempt, max_attempts,
@@ -608,7 +620,8 @@ BEGIN
     SELECT id, run_at, created_at, attempted_at, now(), attempted_by, postrider.expires_on($4), claim, attempt,
            max_attempts, priority, crash_count, 'completed', queue, kind, args, errors, unique_key,
            options, group_key, flow, $5
-    FROM finished;
+    FROM finished
+    WHERE awaited IS NULL OR postrider.notify_finished(id);
     IF FOUND THEN
         RETURN 'completed';
     END IF;

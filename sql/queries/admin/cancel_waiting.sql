@@ -10,4 +10,5 @@ SELECT id, run_at, created_at, attempted_at, now(), attempted_by, postrider.expi
        priority, crash_count, 'cancelled', queue, kind, args, errors, unique_key,
        options, group_key, flow
 FROM cancelled
+WHERE awaited IS NULL OR postrider.notify_finished(id)
 RETURNING id

@@ -11,7 +11,8 @@ finished AS (
     WHERE j.id = ANY ($1) AND j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
     -- Not j.*: each extra column costs.
     RETURNING j.id, j.run_at, j.created_at, j.attempted_at, j.attempted_by, j.claim, j.attempt, j.max_attempts,
-              j.priority, j.crash_count, j.queue, j.kind, j.args, j.errors, j.unique_key, j.options, j.group_key, j.flow
+              j.priority, j.crash_count, j.queue, j.kind, j.args, j.errors, j.unique_key, j.options, j.group_key, j.flow,
+              j.awaited
 )
 INSERT INTO postrider.job_history (
     id, run_at, created_at, attempted_at, finished_at, attempted_by, expires_on, claim, attempt, max_attempts,
@@ -21,4 +22,5 @@ SELECT id, run_at, created_at, attempted_at, now(), attempted_by, (SELECT postri
        claim, attempt, max_attempts, priority, crash_count, 'completed', queue, kind, args, errors,
        unique_key, options, group_key, flow
 FROM finished
+WHERE awaited IS NULL OR postrider.notify_finished(id)
 RETURNING id, claim

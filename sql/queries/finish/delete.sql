@@ -6,4 +6,4 @@ WITH outcome AS (
 DELETE FROM postrider.job AS j
 USING outcome AS o
 WHERE j.id = ANY ($1) AND j.id = o.id AND j.claim = o.claim AND j.attempted_by = o.worker AND j.running
-RETURNING j.id, j.claim
+RETURNING j.id, j.claim, j.awaited IS NULL OR postrider.notify_finished(j.id) AS notified

@@ -10,7 +10,7 @@ finished AS (
     -- Not j.*: each extra column costs.
     RETURNING j.id, j.run_at, j.created_at, j.attempted_at, j.attempted_by, j.claim, j.attempt, j.max_attempts,
               j.priority, j.crash_count, j.queue, j.kind, j.args, j.errors, j.unique_key, j.options, j.group_key,
-              j.flow, o.state, o.retention_seconds, o.error, o.trace
+              j.flow, j.awaited, o.state, o.retention_seconds, o.error, o.trace
 )
 INSERT INTO postrider.job_history (
     id, run_at, created_at, attempted_at, finished_at, attempted_by, expires_on, claim, attempt, max_attempts,
@@ -21,4 +21,5 @@ SELECT id, run_at, created_at, attempted_at, now(), attempted_by, postrider.expi
        CASE WHEN error IS NULL THEN errors ELSE postrider.append_error(errors, attempt, error, trace) END,
        unique_key, options, group_key, flow
 FROM finished
+WHERE awaited IS NULL OR postrider.notify_finished(id)
 RETURNING id, claim

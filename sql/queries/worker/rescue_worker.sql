@@ -65,6 +65,7 @@ discarded AS (
            postrider.append_error(errors, attempt, error, NULL), unique_key,
            options, group_key, flow
     FROM final
+    WHERE awaited IS NULL OR postrider.notify_finished(id)
     RETURNING id, kind, attempt::integer, max_attempts::integer, attempted_by, errors -> -1 ->> 'error' AS error
 )
 SELECT id, postrider.readable(kind) AS kind, attempt, max_attempts, attempted_by, error, false AS discarded, postrider.announce_return(queue, run_at) AS announced FROM returned

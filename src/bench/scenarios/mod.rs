@@ -13,6 +13,7 @@ mod large_args;
 mod many;
 mod no_history;
 mod pickup;
+mod response;
 mod scheduled;
 mod single;
 mod slots;
@@ -35,6 +36,7 @@ pub(super) async fn measure(rig: &mut Rig<'_>, scenario: Scenario) -> Result<(),
         Scenario::Drain => drain::measure(rig).await?,
         Scenario::Steady => steady::measure(rig).await?,
         Scenario::Pickup => pickup::measure(rig).await?,
+        Scenario::Response => response::measure(rig).await?,
         Scenario::Arrivals => arrivals::measure(rig).await?,
         Scenario::Idle => idle::measure(rig).await?,
         Scenario::Backlog => backlog::measure(rig).await?,

@@ -28,7 +28,8 @@ Scenarios of a usual run (about 3 minutes; with --quick under 30 s):
   drain        a backlog of 200,000 jobs: rate, WAL, dead rows, CPU and memory of the worker
   steady       a bulk producer and a worker at the same time
   pickup       from the commit to the first line of the handler, on an idle system
-  arrivals     the same at 300 and at 2,000 jobs a second arriving singly
+  response     from the enqueue to the result that a wait returns, one at a time
+  arrivals     pickup at 300 and at 2,000 jobs a second arriving singly
   idle         a worker that has nothing to do
 
 Long ones, which run only where they are named:

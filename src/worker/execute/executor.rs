@@ -174,6 +174,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
             job: Arc::clone(&job),
             queue: Arc::clone(&self.handles.config.queues[job.queue].name),
             completed_seconds: self.handles.config.retention.completed_seconds(),
+            max_output_bytes: self.handles.config.max_output_bytes,
             database: self.handles.database.clone(),
             state: Arc::clone(&self.state),
         };

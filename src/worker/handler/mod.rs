@@ -24,7 +24,7 @@ use crate::worker::{Context, JobError};
 use batches::Batches;
 pub(in crate::worker) use batches::{MAX_BATCH, MAX_BATCH_WAIT};
 pub(in crate::worker) use blocking::BlockingThreads;
-pub use output::MAX_OUTPUT_BYTES;
+pub use output::DEFAULT_MAX_OUTPUT_BYTES;
 pub(in crate::worker) use output::json as output_json;
 
 /// A running handler.
@@ -50,8 +50,9 @@ impl<S: Send + Sync + 'static> Handler<S> {
         T: Serialize + 'static,
     {
         Self::starting(move |payload: J, context| {
+            let max_output = context.max_output_bytes;
             let running = handler(payload, context);
-            Box::pin(async move { output::of(&running.await?) })
+            Box::pin(async move { output::of(&running.await?, max_output) })
         })
     }
 
@@ -65,7 +66,8 @@ impl<S: Send + Sync + 'static> Handler<S> {
         let handler = Arc::new(handler);
         Self::starting(move |payload: J, context| {
             let (handler, threads) = (Arc::clone(&handler), Arc::clone(&threads));
-            Box::pin(async move { threads.run(move || output::of(&handler(payload, context)?)).await? })
+            let max_output = context.max_output_bytes;
+            Box::pin(async move { threads.run(move || output::of(&handler(payload, context)?, max_output)).await? })
         })
     }
 
@@ -78,8 +80,11 @@ impl<S: Send + Sync + 'static> Handler<S> {
         T: Serialize + 'static,
     {
         let batches = Batches::new(J::KIND, max, wait, move |jobs| {
+            let max_output = jobs
+                .first()
+                .map_or(DEFAULT_MAX_OUTPUT_BYTES, |(_, context): &(J, Context<S>)| context.max_output_bytes);
             let running = handler(jobs);
-            Box::pin(async move { running.await.into_iter().map(|result| output::of(&result?)).collect() })
+            Box::pin(async move { running.await.into_iter().map(|result| output::of(&result?, max_output)).collect() })
         });
         Self::starting(move |payload: J, context| Box::pin(batches.join((payload, context))))
     }

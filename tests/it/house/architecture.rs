@@ -22,7 +22,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// What each part of the crate may name of the others, as `crate::PART`. The list is the whole of it.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("error_chain", &[]),
     ("sql", &[]),
     ("driver_error", &["error", "error_chain"]),
@@ -34,11 +34,15 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("observe", &["job"]),
     ("enqueue", &["error", "job", "postgres", "store"]),
     ("admin", &["error", "job", "postgres", "store"]),
+    ("wait", &["admin", "error", "job", "postgres", "store"]),
     ("worker", &["enqueue", "error", "error_chain", "job", "observe", "postgres", "schema", "store"]),
     ("program", &["error_chain", "worker"]),
     ("app", &["admin", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "worker"]),
     ("bench", &["admin", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "worker"]),
-    ("web", &["admin", "app", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "worker"]),
+    (
+        "web",
+        &["admin", "app", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "wait", "worker"],
+    ),
     (
         "cli",
         &[
@@ -94,7 +98,7 @@ fn each_part_names_only_those_below_it() {
 
 #[test]
 fn the_queue_names_no_library_of_the_programs() {
-    for part in ["job", "enqueue", "store", "schema", "observe", "postgres", "worker", "admin"] {
+    for part in ["job", "enqueue", "store", "schema", "observe", "postgres", "wait", "worker", "admin"] {
         for (path, text) in sources(&format!("src/{part}")) {
             for other in ["aws_config", "aws_sdk", "aws_smithy", "axum", "clap", "hyper"] {
                 assert!(!text.contains(other), "{} names {other}", path.display());

@@ -230,7 +230,7 @@ async fn no_search_path_of_a_caller_leads_a_privileged_function_astray() {
     assert_eq!(
         number(&admin, "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'postrider'::regnamespace")
             .await,
-        4
+        5
     );
     let login = Login::new(&db, ENQUEUE).await;
     let client = login.connect().await;

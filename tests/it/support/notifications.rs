@@ -39,14 +39,27 @@ impl NotificationProbe {
                 }
             }
         });
-        client.batch_execute("LISTEN postrider; LISTEN test_mark").await.expect("LISTEN");
+        client
+            .batch_execute("LISTEN postrider; LISTEN \"postrider.finished\"; LISTEN test_mark")
+            .await
+            .expect("LISTEN");
         Self { client, heard, kept: VecDeque::new(), marks: 0 }
+    }
+
+    /// The ids of awaited jobs that were finished by transactions that have committed before this call, as
+    /// [`Self::all`].
+    pub async fn finished(&mut self) -> Vec<String> {
+        self.heard_on("postrider.finished").await
     }
 
     /// Everything announced by transactions that have committed before this call. Notifications
     /// arrive in the order of the commits, so a mark of our own comes after all of them: silence
     /// is proved without waiting for a time.
     pub async fn all(&mut self) -> Vec<String> {
+        self.heard_on("postrider").await
+    }
+
+    async fn heard_on(&mut self, wanted: &str) -> Vec<String> {
         self.marks += 1;
         let mark = self.marks.to_string();
         self.client.execute("SELECT pg_notify('test_mark', $1)", &[&mark]).await.expect("NOTIFY");
@@ -56,7 +69,7 @@ impl NotificationProbe {
                 within("the mark is heard", PATIENCE, self.heard.recv()).await.expect("the connection lives");
             match channel.as_str() {
                 "test_mark" if payload == mark => return all,
-                "postrider" => all.push(payload),
+                channel if channel == wanted => all.push(payload),
                 _ => {}
             }
         }

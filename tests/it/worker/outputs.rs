@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::support::database::TestDatabase;
 use crate::support::rows::{job, job_becomes, number_becomes};
 use crate::support::worker::{Starts, Task, task, tasks};
-use postrider::worker::{MAX_OUTPUT_BYTES, Worker};
+use postrider::worker::{DEFAULT_MAX_OUTPUT_BYTES, Worker};
 use postrider::{Context, JobError, Shutdown, State, admin, enqueue, enqueue_many};
 use serde::{Deserialize, Serialize};
 
@@ -24,13 +24,26 @@ async fn with_worker<T, Fut>(
     T: Serialize + Send + 'static,
     Fut: Future<Output = Result<T, JobError>> + Send + 'static,
 {
+    with_worker_set(db, |worker| worker, handler, work).await;
+}
+
+/// The same with a worker that `set` sets up.
+async fn with_worker_set<T, Fut>(
+    db: &TestDatabase,
+    set: impl FnOnce(Worker<Starts>) -> Worker<Starts>,
+    handler: impl Fn(Task, Context<Starts>) -> Fut + Send + Sync + 'static,
+    work: impl AsyncFnOnce(),
+) where
+    T: Serialize + Send + 'static,
+    Fut: Future<Output = Result<T, JobError>> + Send + 'static,
+{
     let (starts, _) = tokio::sync::mpsc::unbounded_channel();
     let worker = Worker::new(db.another_pool(), starts)
         .queue("default", 50)
         .retry_policy(|_| Duration::ZERO)
         .handle::<Task, _, _, T>(handler);
     let shutdown = Shutdown::new();
-    let running = tokio::spawn(worker.run(shutdown.clone()));
+    let running = tokio::spawn(set(worker).run(shutdown.clone()));
     work().await;
     shutdown.begin();
     running.await.unwrap().unwrap();
@@ -64,9 +77,9 @@ async fn a_value_that_is_too_large_or_cannot_be_stored_fails_the_attempt() {
     let client = db.connect().await;
     let handler = |task: Task, cx: Context<Starts>| async move {
         Ok(match (task.name.as_str(), cx.attempt()) {
-            ("large", 1) => "x".repeat(MAX_OUTPUT_BYTES),
+            ("large", 1) => "x".repeat(DEFAULT_MAX_OUTPUT_BYTES),
             ("nul", 1) => "\0".to_owned(),
-            _ => "x".repeat(MAX_OUTPUT_BYTES - 2),
+            _ => "x".repeat(DEFAULT_MAX_OUTPUT_BYTES - 2),
         })
     };
     with_worker(&db, handler, async || {
@@ -75,9 +88,42 @@ async fn a_value_that_is_too_large_or_cannot_be_stored_fails_the_attempt() {
             let done = job_becomes(&client, id, State::Completed).await;
             assert_eq!(done.attempt, 2);
             assert!(done.error.unwrap().contains(why));
-            assert_eq!(done.output.unwrap().get().len(), MAX_OUTPUT_BYTES);
+            assert_eq!(done.output.unwrap().get().len(), DEFAULT_MAX_OUTPUT_BYTES);
         }
     })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_largest_value_is_a_setting() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    let too_large = Worker::new(db.another_pool(), ()).queue("default", 1).max_output_bytes(2 * 1024 * 1024);
+    let refused = too_large.run(Shutdown::new()).await.unwrap_err();
+    assert!(refused.to_string().starts_with("max_output_bytes is 2097152, not "), "{refused}");
+
+    let handler = |task: Task, cx: Context<Starts>| async move {
+        let output = "x".repeat(task.name.parse().unwrap());
+        if cx.attempt() == 2 {
+            let mut client = cx.database().client().await?;
+            let tx = client.transaction().await?;
+            let refused = cx.complete_in(&tx).output(&output).await.unwrap_err();
+            assert!(refused.to_string().starts_with("output is 1025 bytes, more than 1024"), "{refused}");
+            return Ok(String::new());
+        }
+        Ok(output)
+    };
+    with_worker_set(
+        &db,
+        |worker| worker.max_output_bytes(1024),
+        handler,
+        async || {
+            for (length, attempts) in [(1022, 1), (1023, 2)] {
+                let id = enqueue(&client, &task(length.to_string())).await.unwrap().id;
+                assert_eq!(job_becomes(&client, id, State::Completed).await.attempt, attempts);
+            }
+        },
+    )
     .await;
 }
 

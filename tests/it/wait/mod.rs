@@ -1,0 +1,4 @@
+//! Waiting for jobs to finish: results, lost notifications, many at once.
+
+mod notifications;
+mod results;
