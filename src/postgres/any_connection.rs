@@ -72,6 +72,34 @@ pub trait BlockingConnection: BlockingSealed + Sized {
     fn is_open(&mut self) -> bool;
 }
 
+/// A connection of `sqlx` through a transaction pooler that knows no prepared statements, such as `PgBouncer` before
+/// 1.21 or without `max_prepared_statements`. No statement stays prepared: each takes two round trips. Like
+/// `.persistent(false)` for your own queries. Other drivers need it not: `sea-orm` always prepares, the others never do.
+///
+/// ```ignore
+/// use postrider::postgres::Unprepared;
+///
+/// let mut tx = pool.begin().await?;
+/// postrider::enqueue(Unprepared(&mut *tx), &mail).await?;
+/// tx.commit().await?;
+/// ```
+#[derive(Debug)]
+pub struct Unprepared<C>(pub C);
+
+impl<C: AnySealed> AnySealed for Unprepared<C> {}
+
+impl<'c, C: AnyConnection<'c>> AnyConnection<'c> for Unprepared<C> {
+    async fn run(self, statement: Statement<'_>) -> Result<Returned, Error> {
+        self.0.run(statement.unprepared()).await
+    }
+}
+
+impl<'c, T: AnyTransaction<'c>> AnyTransaction<'c> for Unprepared<T> {
+    fn is_open(&mut self) -> bool {
+        self.0.is_open()
+    }
+}
+
 impl<C: Queryable> AnySealed for &C {}
 
 impl<'c, C: Queryable> AnyConnection<'c> for &'c C {

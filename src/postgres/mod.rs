@@ -48,7 +48,7 @@ use std::sync::Arc;
 use deadpool_postgres::{Object, Pool};
 use tokio_postgres::{Client, Connection, Socket};
 
-pub use any_connection::{AnyConnection, AnyTransaction, BlockingConnection};
+pub use any_connection::{AnyConnection, AnyTransaction, BlockingConnection, Unprepared};
 pub(crate) use deadline::{finished, within};
 use dial::Target;
 use pool::Connections;

@@ -18,6 +18,7 @@ pub struct Statement<'p> {
     text: &'static str,
     schema: Option<Schema>,
     params: Vec<Param<'p>>,
+    is_prepared: bool,
 }
 
 /// A parameter of a [`Statement`]. Bind it with the type of Postgres that its documentation names: a driver that does
@@ -33,8 +34,8 @@ pub enum Param<'p> {
     BigInteger(i64),
     /// `double precision`.
     Float(f64),
-    /// `text[]`, or null. Elements may be null.
-    Texts(Option<Vec<Option<Cow<'p, str>>>>),
+    /// `text[]`, or null.
+    Texts(Option<Vec<Cow<'p, str>>>),
     /// `integer[]`.
     Integers(Vec<i32>),
     /// `double precision[]`, or null.
@@ -43,13 +44,25 @@ pub enum Param<'p> {
 
 impl<'p> Statement<'p> {
     pub(crate) fn new(text: &'static str, params: Vec<Param<'p>>) -> Self {
-        Self { text, schema: None, params }
+        Self { text, schema: None, params, is_prepared: true }
     }
 
     /// Uses this schema, unless another was named before.
     pub(crate) fn in_schema(mut self, schema: &Schema) -> Self {
         self.schema.get_or_insert_with(|| schema.clone());
         self
+    }
+
+    /// Leaves no prepared statement in the session.
+    pub(super) fn unprepared(mut self) -> Self {
+        self.is_prepared = false;
+        self
+    }
+
+    /// Whether the driver may keep the statement prepared in the session.
+    #[cfg_attr(not(feature = "_drivers"), expect(dead_code, reason = "tokio-postgres keeps none"))]
+    pub(super) fn is_prepared(&self) -> bool {
+        self.is_prepared
     }
 
     /// The text, with `$1`, `$2` and so on for the parameters.

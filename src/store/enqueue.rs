@@ -32,22 +32,28 @@ pub(crate) fn enqueue(job: &NewJob, is_awaited: bool) -> Statement<'_> {
 pub(crate) fn enqueue_many(jobs: &[NewJob]) -> Statement<'_> {
     let delays: Vec<f64> = jobs.iter().map(|job| job.due.delay_seconds()).collect();
     let params = vec![
-        texts(jobs, |job| Some(Cow::Borrowed(&job.kind))),
-        texts(jobs, |job| Some(Cow::Borrowed(job.args.as_str()))),
-        texts(jobs, |job| Some(Cow::Borrowed(&job.queue))),
+        texts(jobs, |job| &job.kind),
+        texts(jobs, |job| job.args.as_str()),
+        texts(jobs, |job| &job.queue),
         Param::Integers(jobs.iter().map(|job| job.priority.number().into()).collect()),
-        texts(jobs, time_text),
+        optional_texts(jobs, time_text),
         Param::Floats(delays.iter().any(|delay| *delay > 0.0).then_some(delays)),
         Param::Integers(jobs.iter().map(|job| job.stored_max_attempts().into()).collect()),
-        texts(jobs, |job| job.unique_key.as_deref().map(Cow::Borrowed)),
+        optional_texts(jobs, |job| job.unique_key.as_deref().map(Cow::Borrowed)),
     ];
     Statement::new(sql!("enqueue/enqueue_many"), params)
 }
 
-/// A text of each job, or null if no job has one.
-fn texts<'j>(jobs: &'j [NewJob], text: impl Fn(&'j NewJob) -> Option<Cow<'j, str>>) -> Param<'j> {
-    let texts: Vec<_> = jobs.iter().map(text).collect();
-    Param::Texts(texts.iter().any(Option::is_some).then_some(texts))
+/// A text of each job.
+fn texts<'j>(jobs: &'j [NewJob], text: impl Fn(&'j NewJob) -> &'j str) -> Param<'j> {
+    Param::Texts(Some(jobs.iter().map(|job| Cow::Borrowed(text(job))).collect()))
+}
+
+/// A text of each job, empty for those that have none, or null if no job has one. Not each driver can send an array with
+/// nulls in it.
+fn optional_texts<'j>(jobs: &'j [NewJob], text: impl Fn(&'j NewJob) -> Option<Cow<'j, str>>) -> Param<'j> {
+    let texts: Vec<_> = jobs.iter().map(|job| text(job).unwrap_or_default()).collect();
+    Param::Texts(texts.iter().any(|text| !text.is_empty()).then_some(texts))
 }
 
 /// The due time of a job that has one, to the microsecond.

@@ -1,6 +1,6 @@
 //! `diesel` 2, which blocks.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 
 use diesel::connection::SimpleConnection;
 use diesel::result::Error as DieselError;
@@ -52,7 +52,7 @@ impl Driver for Diesel {
 
     fn is_own(error: &Error) -> bool {
         let Error::Driver(error) = error else { return false };
-        error.source().is_some_and(|source| source.is::<DieselError>())
+        error.source().is_some_and(<dyn StdError>::is::<DieselError>)
     }
 }
 

@@ -1,6 +1,6 @@
 //! `diesel-async` 0.9.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 
 use diesel::result::Error as DieselError;
 use diesel_async::{AsyncConnection, AsyncPgConnection, SimpleAsyncConnection};
@@ -59,7 +59,7 @@ impl Driver for DieselAsync {
 
     fn is_own(error: &Error) -> bool {
         let Error::Driver(error) = error else { return false };
-        error.source().is_some_and(|source| source.is::<DieselError>())
+        error.source().is_some_and(<dyn StdError>::is::<DieselError>)
     }
 }
 

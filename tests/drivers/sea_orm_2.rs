@@ -1,6 +1,6 @@
 //! `sea-orm` 2.
 
-use std::error::Error as _;
+use std::error::Error as StdError;
 
 use postrider::enqueue::enqueue_job;
 use postrider::{Context, Enqueued, Error, NewJob, Schema, enqueue_many};
@@ -16,6 +16,11 @@ impl Driver for SeaOrm {
         let mut options = sea_orm::ConnectOptions::new(url);
         options.max_connections(1).sqlx_logging(false);
         Self(Database::connect(options).await.unwrap())
+    }
+
+    /// It prepares every statement: such a pooler is not for sea-orm.
+    async fn connect_pooled(_: &str) -> Option<Self> {
+        None
     }
 
     async fn transact(&mut self, jobs: &[NewJob], schema: Option<&Schema>, end: End) -> Result<Vec<Enqueued>, Error> {
@@ -51,7 +56,7 @@ impl Driver for SeaOrm {
 
     fn is_own(error: &Error) -> bool {
         let Error::Driver(error) = error else { return false };
-        error.source().is_some_and(|source| source.is::<DbErr>())
+        error.source().is_some_and(<dyn StdError>::is::<DbErr>)
     }
 }
 

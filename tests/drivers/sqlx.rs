@@ -4,20 +4,29 @@
 macro_rules! version {
     ($version:ident, $sqlx:ident) => {
         mod $version {
-            use std::error::Error as _;
+            use std::error::Error as StdError;
 
             use postrider::enqueue::enqueue_job;
+            use postrider::postgres::Unprepared;
             use postrider::{Context, Enqueued, Error, NewJob, Schema, enqueue_many};
-            use $sqlx::{Connection, Executor, PgConnection};
+            use $sqlx::{Connection, Executor, PgConnection, query as sqlx_query};
 
             use crate::contract::{Driver, EFFECT, End, OUTPUT, tests};
             use crate::support::worker::Starts;
 
-            struct Sqlx(PgConnection);
+            struct Sqlx {
+                connection: PgConnection,
+                /// Whether it goes through a pooler that knows no prepared statements.
+                is_pooled: bool,
+            }
 
             impl Driver for Sqlx {
                 async fn connect(url: &str) -> Self {
-                    Self(PgConnection::connect(url).await.unwrap())
+                    Self { connection: PgConnection::connect(url).await.unwrap(), is_pooled: false }
+                }
+
+                async fn connect_pooled(url: &str) -> Option<Self> {
+                    Some(Self { is_pooled: true, ..Self::connect(url).await })
                 }
 
                 async fn transact(
@@ -26,17 +35,19 @@ macro_rules! version {
                     schema: Option<&Schema>,
                     end: End,
                 ) -> Result<Vec<Enqueued>, Error> {
-                    let mut tx = self.0.begin().await.unwrap();
-                    tx.execute(EFFECT).await.unwrap();
+                    let mut tx = self.connection.begin().await.unwrap();
+                    sqlx_query(EFFECT).persistent(!self.is_pooled).execute(&mut *tx).await.unwrap();
                     let mut enqueued = Vec::new();
                     for job in jobs {
                         enqueued.push(match schema {
                             Some(schema) => enqueue_job(schema.on(&mut *tx), job.clone()).await?,
+                            None if self.is_pooled => enqueue_job(Unprepared(&mut *tx), job.clone()).await?,
                             None => enqueue_job(&mut *tx, job.clone()).await?,
                         });
                     }
                     enqueued.extend(match schema {
                         Some(schema) => enqueue_many(schema.on(&mut tx), jobs).await?,
+                        None if self.is_pooled => enqueue_many(Unprepared(&mut tx), jobs).await?,
                         None => enqueue_many(&mut tx, jobs).await?,
                     });
                     match end {
@@ -47,11 +58,11 @@ macro_rules! version {
                 }
 
                 async fn alone(&mut self, job: NewJob) -> Result<Enqueued, Error> {
-                    enqueue_job(&mut self.0, job).await
+                    enqueue_job(&mut self.connection, job).await
                 }
 
                 async fn complete(&mut self, cx: &Context<Starts>, end: End) -> Result<(), Error> {
-                    let mut tx = self.0.begin().await.unwrap();
+                    let mut tx = self.connection.begin().await.unwrap();
                     tx.execute(EFFECT).await.unwrap();
                     cx.complete_in(&mut tx).output(&OUTPUT).await?;
                     match end {
@@ -63,7 +74,7 @@ macro_rules! version {
 
                 fn is_own(error: &Error) -> bool {
                     let Error::Driver(error) = error else { return false };
-                    error.source().is_some_and(|source| source.is::<$sqlx::Error>())
+                    error.source().is_some_and(<dyn StdError>::is::<$sqlx::Error>)
                 }
             }
 

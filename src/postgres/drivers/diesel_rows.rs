@@ -32,8 +32,8 @@ pub(super) fn query<'q>(statement: Statement<'_>) -> BoxedSqlQuery<'q, Pg, SqlQu
         Param::Integer(value) => query.bind::<Integer, _>(value),
         Param::BigInteger(value) => query.bind::<BigInt, _>(value),
         Param::Float(value) => query.bind::<Double, _>(value),
-        Param::Texts(values) => query.bind::<Nullable<Array<Nullable<Text>>>, _>(
-            values.map(|values| values.into_iter().map(|value| value.map(Cow::into_owned)).collect::<Vec<_>>()),
+        Param::Texts(values) => query.bind::<Nullable<Array<Text>>, _>(
+            values.map(|values| values.into_iter().map(Cow::into_owned).collect::<Vec<_>>()),
         ),
         Param::Integers(values) => query.bind::<Array<Integer>, _>(values),
         Param::Floats(values) => query.bind::<Nullable<Array<Double>>, _>(values),
@@ -43,7 +43,7 @@ pub(super) fn query<'q>(statement: Statement<'_>) -> BoxedSqlQuery<'q, Pg, SqlQu
 pub(super) fn driver_error(error: DieselError) -> DriverError {
     let (kind, table, constraint) = match &error {
         DieselError::DatabaseError(kind, details) => {
-            (Some(kind), details.table_name().map(str::to_owned), details.constraint_name().map(str::to_owned))
+            (Some(*kind), details.table_name().map(str::to_owned), details.constraint_name().map(str::to_owned))
         }
         _ => (None, None, None),
     };
@@ -53,7 +53,7 @@ pub(super) fn driver_error(error: DieselError) -> DriverError {
 }
 
 /// Diesel tells no SQLSTATE, but a kind for some.
-fn sqlstate(kind: &DatabaseErrorKind) -> Option<&'static str> {
+fn sqlstate(kind: DatabaseErrorKind) -> Option<&'static str> {
     Some(match kind {
         DatabaseErrorKind::UniqueViolation => "23505",
         DatabaseErrorKind::ForeignKeyViolation => "23503",

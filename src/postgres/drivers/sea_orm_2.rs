@@ -29,7 +29,9 @@ fn value(param: Param<'_>) -> Value {
         Param::Integer(value) => Value::Int(Some(value)),
         Param::BigInteger(value) => Value::BigInt(Some(value)),
         Param::Float(value) => Value::Double(Some(value)),
-        Param::Texts(values) => array(ArrayType::String, values.map(|values| values.into_iter().map(text).collect())),
+        Param::Texts(values) => {
+            array(ArrayType::String, values.map(|values| values.into_iter().map(|value| text(Some(value))).collect()))
+        }
         Param::Integers(values) => {
             array(ArrayType::Int, Some(values.into_iter().map(|value| Value::Int(Some(value))).collect()))
         }

@@ -22,8 +22,9 @@ macro_rules! adapter {
                 executor: impl Executor<'c, Database = Postgres>,
                 statement: Statement<'_>,
             ) -> Result<Returned, Error> {
+                let is_prepared = statement.is_prepared();
                 let (sql, params) = statement.into_parts();
-                let query = params.into_iter().fold($sqlx::query(super::$text(&sql)), bind);
+                let query = params.into_iter().fold($sqlx::query(super::$text(&sql)), bind).persistent(is_prepared);
                 let row = query.fetch_one(executor).await.map_err(driver_error)?;
                 read(&row).map_err(|error| driver_error(error).into())
             }
@@ -35,9 +36,7 @@ macro_rules! adapter {
                     Param::BigInteger(value) => query.bind(value),
                     Param::Float(value) => query.bind(value),
                     Param::Texts(values) => {
-                        query.bind(values.map(|values| {
-                            values.into_iter().map(|value| value.map(Cow::into_owned)).collect::<Vec<_>>()
-                        }))
+                        query.bind(values.map(|values| values.into_iter().map(Cow::into_owned).collect::<Vec<_>>()))
                     }
                     Param::Integers(values) => query.bind(values),
                     Param::Floats(values) => query.bind(values),
@@ -108,12 +107,12 @@ adapter!(v0_8, sqlx_0_8, str_of);
 adapter!(v0_9, sqlx_0_9, safe);
 
 #[cfg(feature = "sqlx-0_8")]
-fn str_of<'s>(sql: &'s std::borrow::Cow<'static, str>) -> &'s str {
+fn str_of(sql: &str) -> &str {
     sql
 }
 
 /// Sound: our statements have no text from outside but the name of a checked `Schema`.
 #[cfg(feature = "sqlx-0_9")]
-fn safe(sql: &std::borrow::Cow<'static, str>) -> sqlx_0_9::AssertSqlSafe<String> {
-    sqlx_0_9::AssertSqlSafe(sql.to_string())
+fn safe(sql: &str) -> sqlx_0_9::AssertSqlSafe<String> {
+    sqlx_0_9::AssertSqlSafe(sql.to_owned())
 }

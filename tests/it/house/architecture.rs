@@ -38,7 +38,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("worker", &["enqueue", "error", "error_chain", "job", "observe", "postgres", "schema", "store"]),
     ("program", &["error_chain", "worker"]),
     ("app", &["admin", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "worker"]),
-    ("bench", &["admin", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "worker"]),
+    ("bench", &["admin", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "wait", "worker"]),
     (
         "web",
         &["admin", "app", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "wait", "worker"],

@@ -52,7 +52,8 @@ impl Pooler {
              auth_type = any
              pool_mode = transaction
              default_pool_size = {connections}
-             max_client_conn = 200"
+             max_client_conn = 200
+             ignore_startup_parameters = extra_float_digits"
         );
         fs::write(&configuration, text.lines().map(|line| line.trim().to_owned() + "\n").collect::<String>())
             .expect("a configuration");

@@ -153,7 +153,7 @@ async fn waits_through_a_transaction_pooler_end() {
     let pooler = Pooler::start(&db, 4).await;
     let database = postrider::Database::from_url(&pooler.url).unwrap();
     let waiter = Waiter::new(&database);
-    let worker = TestWorker::start(&db.database, |worker| worker, |_, _| async { Ok(()) });
+    let worker = TestWorker::start(&db.database, |worker| worker.queue("default", 10), |_, _| async { Ok(()) });
     for _ in 0..3 {
         let id = enqueue(&client, &task("pooled")).awaited().await.unwrap().id;
         assert_eq!(waiter.wait(id, PATIENCE).await.unwrap().expect("it ends").state, State::Completed);

@@ -327,16 +327,16 @@ async fn an_idempotency_key_gives_the_first_answer_also_after_the_job_has_finish
     // Also the answer that an unfinished job holds the unique key.
     let body = json!({"kind": "k", "unique_key": "u"});
     let held = web.post("/jobs", &body).await.json(201);
-    let existing = post_with_key(&web, "b", &body).await;
+    let existing = post_with_key(&web, "c", &body).await;
     assert_eq!(existing.json(200), held);
     web.act(&format!("/jobs/{}/cancel", held["id"])).await.json(200);
-    let again = post_with_key(&web, "b", &body).await;
+    let again = post_with_key(&web, "c", &body).await;
     assert_eq!((again.status, &again.body), (200, &existing.body));
 
     let refused = post_with_key(&web, "a", &json!({"kind": "k", "priority": 1})).await.problem(422);
     assert_eq!(refused["field"], "Idempotency-Key");
     assert_ne!(post_with_key(&web, "b", &body).await.json(201)["id"], id);
-    assert_eq!(database.count("postrider.jobs").await, 2);
+    assert_eq!(database.count("postrider.jobs").await, 3);
 }
 
 #[tokio::test]
