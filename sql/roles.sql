@@ -31,8 +31,8 @@ REVOKE EXECUTE ON ALL FUNCTIONS IN SCHEMA postrider FROM PUBLIC;
 
 -- postrider_enqueue
 --
--- SECURITY DEFINER, so that callers need no rights on the tables. The Rust client calls add_job and enqueue_many. These
--- two trust its checks of names and sizes, except under SECURITY DEFINER: a row that is too large to read would stop
+-- SECURITY DEFINER, so that callers need no rights on the tables. The Rust client calls add_job, add_unique_job and
+-- enqueue_many. They trust its checks of names and sizes, except under SECURITY DEFINER: a row that is too large to read would stop
 -- the claims of its whole queue. COPY writes to the table directly, so this role cannot use it.
 --
 DO $$
@@ -41,7 +41,7 @@ DECLARE
 BEGIN
     FOR the_function IN
         SELECT oid FROM pg_proc
-        WHERE pronamespace = 'postrider'::regnamespace AND proname IN ('enqueue', 'enqueue_with_outcome', 'add_job', 'enqueue_many')
+        WHERE pronamespace = 'postrider'::regnamespace AND proname IN ('enqueue', 'enqueue_with_outcome', 'add_job', 'add_unique_job', 'enqueue_many')
     LOOP
         EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', the_function);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO postrider_enqueue', the_function);

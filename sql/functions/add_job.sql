@@ -5,16 +5,14 @@ CREATE FUNCTION postrider.add_job(
     priority      integer,
     run_at        timestamptz,
     max_attempts  integer,
-    unique_key    text,
-    group_key     text  DEFAULT NULL,
-    options       jsonb DEFAULT NULL,
     awaited       boolean DEFAULT NULL,
-    OUT id        bigint,
-    OUT outcome   text
-)
+    group_key     text    DEFAULT NULL,
+    options       jsonb   DEFAULT NULL
+) RETURNS bigint
 LANGUAGE plpgsql AS $$
 #variable_conflict use_column
 DECLARE
+    job_id      bigint;
     is_notified boolean;
 BEGIN
     -- As SECURITY DEFINER (sql/roles.sql), it also serves clients other than ours, which have checked nothing.
@@ -22,32 +20,11 @@ BEGIN
         PERFORM postrider.check_job($1, $2, $3);
         PERFORM postrider.check_options($8, $9);
     END IF;
-    IF $7 IS NULL THEN
-        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, group_key, options, awaited)
-        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $8, $9, $10)
-        RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
-        outcome := 'inserted';
-        RETURN;
-    END IF;
-
-    -- Retries if the job with the key finishes between the conflict and the SELECT.
-    FOR try IN 1 .. 100 LOOP
-        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, unique_key, group_key, options, awaited)
-        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7, $8, $9, $10)
-        ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
-        RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
-        IF FOUND THEN
-            outcome := 'inserted';
-            RETURN;
-        END IF;
-        SELECT job.id INTO id FROM postrider.job WHERE unique_key = $7;
-        IF FOUND THEN
-            outcome := 'existing';
-            RETURN;
-        END IF;
-    END LOOP;
-    RAISE EXCEPTION 'unique_key "%" changed hands too often', $7 USING ERRCODE = 'serialization_failure';
+    INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, awaited, group_key, options)
+    VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7, $8, $9)
+    RETURNING id, postrider.announce(queue, run_at) INTO job_id, is_notified;
+    RETURN job_id;
 END
 $$;
 COMMENT ON FUNCTION postrider.add_job IS
-    'Internal. Like postrider.enqueue_with_outcome, for callers that have checked the job. The Rust client measures the JSON that it writes, which is shorter than the text that Postgres prints.';
+    'Internal. Adds a job without a unique key, for callers that have checked it. The Rust client measures the JSON that it writes, which is shorter than the text that Postgres prints.';

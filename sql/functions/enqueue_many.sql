@@ -60,7 +60,7 @@ BEGIN
         WHERE t.unique_key IS NOT NULL
         ORDER BY t.unique_key, t.place
     LOOP
-        added := postrider.add_job(
+        added := postrider.add_unique_job(
             keyed.kind, keyed.args, keyed.queue, keyed.priority,
             coalesce(keyed.run_at, now() + keyed.delay * interval '1 s'), keyed.max_attempts, keyed.unique_key);
         ids[keyed.place] := added.id;

@@ -39,8 +39,13 @@ BEGIN
             USING ERRCODE = 'character_not_in_repertoire',
                   HINT = 'This database is encoded ' || getdatabaseencoding() || ': set client_encoding to what the program sends.';
     END IF;
-    SELECT added.id, added.outcome INTO id, outcome
-    FROM postrider.add_job(the_kind, $2, the_queue, $4, $5, $6, $7, $10, options) AS added;
+    IF $7 IS NULL THEN
+        id := postrider.add_job(the_kind, $2, the_queue, $4, $5, $6, NULL, $10, options);
+        outcome := 'inserted';
+    ELSE
+        SELECT added.id, added.outcome INTO id, outcome
+        FROM postrider.add_unique_job(the_kind, $2, the_queue, $4, $5, $6, $7, NULL, $10, options) AS added;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION postrider.enqueue_with_outcome IS

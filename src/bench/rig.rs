@@ -61,12 +61,12 @@ impl<'r> Rig<'r> {
         connect(&self.scratch.database).await
     }
 
-    /// Reports the progress of the scenario.
-    /// The scratch database, with its pool.
-    pub fn database(&self) -> &Database {
-        &self.scratch.database
+    /// The scratch database, with a pool of the caller's own.
+    pub fn own_database(&self) -> Database {
+        self.scratch.database.beside(self.scratch.name())
     }
 
+    /// Reports the progress of the scenario.
     pub fn advance(&mut self, done: u64, of: u64) {
         let scenario = self.scenario;
         self.observer.advances(scenario, done, of);

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::Defaults;
 use crate::error::Error;
 #[cfg(doc)]
-use crate::job::EnqueueOutcome;
+use crate::job::{EnqueueOutcome, Job};
 use crate::job::{Enqueued, NewJob, Priority, Time};
 use crate::postgres::{AnyConnection, BlockingConnection};
 use crate::store;

@@ -10,7 +10,8 @@ use crate::store;
 /// your transaction: it is all that an enqueue sends.
 ///
 /// It returns one row. Its columns are `ids`, a `bigint[]`, and `outcomes`, a `text[]` of the words of
-/// [`EnqueueOutcome`](super::EnqueueOutcome), each with one element for each job.
+/// [`EnqueueOutcome`](super::EnqueueOutcome), each with one element for each job. `outcomes` is null if no job has a
+/// unique key: then all are inserted.
 ///
 /// ```
 /// use postrider::enqueue::enqueue_statement;
@@ -35,8 +36,7 @@ pub fn enqueue_statement<'j>(job: &'j NewJob, schema: &Schema) -> Statement<'j> 
     store::enqueue::enqueue(job, false).in_schema(schema)
 }
 
-/// As [`enqueue_statement`], for 1 to 10,000 jobs. `outcomes` is null if none of them has a unique key: then all are
-/// inserted.
+/// As [`enqueue_statement`], for 1 to 10,000 jobs.
 ///
 /// # Errors
 /// [`Error::Invalid`] for an empty or too large batch.

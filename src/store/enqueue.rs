@@ -14,7 +14,7 @@ use crate::sql::sql;
 
 /// Adds one job. Its finish sends a notification if it `is_awaited`.
 pub(crate) fn enqueue(job: &NewJob, is_awaited: bool) -> Statement<'_> {
-    let params = vec![
+    let mut params = vec![
         Param::text(&job.kind),
         Param::text(job.args.as_str()),
         Param::text(&job.queue),
@@ -22,10 +22,15 @@ pub(crate) fn enqueue(job: &NewJob, is_awaited: bool) -> Statement<'_> {
         Param::Text(time_text(job)),
         Param::Float(job.due.delay_seconds()),
         Param::Integer(job.stored_max_attempts().into()),
-        Param::Text(job.unique_key.as_deref().map(Cow::Borrowed)),
         Param::Text(is_awaited.then_some(Cow::Borrowed("true"))),
     ];
-    Statement::new(sql!("enqueue/enqueue"), params)
+    match &job.unique_key {
+        None => Statement::new(sql!("enqueue/enqueue"), params),
+        Some(key) => {
+            params.push(Param::text(key));
+            Statement::new(sql!("enqueue/enqueue_unique"), params)
+        }
+    }
 }
 
 /// Adds many jobs. An option that no job has is sent as null.

@@ -390,10 +390,41 @@ CREATE FUNCTION postrider.add_job(
     priority      integer,
     run_at        timestamptz,
     max_attempts  integer,
-    unique_key    text,
-    group_key     text  DEFAULT NULL,
-    options       jsonb DEFAULT NULL,
     awaited       boolean DEFAULT NULL,
+    group_key     text    DEFAULT NULL,
+    options       jsonb   DEFAULT NULL
+) RETURNS bigint
+LANGUAGE plpgsql AS $$
+#variable_conflict use_column
+DECLARE
+    job_id      bigint;
+    is_notified boolean;
+BEGIN
+    -- As SECURITY DEFINER (sql/roles.sql), it also serves clients other than ours, which have checked nothing.
+    IF current_user <> session_user THEN
+        PERFORM postrider.check_job($1, $2, $3);
+        PERFORM postrider.check_options($8, $9);
+    END IF;
+    INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, awaited, group_key, options)
+    VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7, $8, $9)
+    RETURNING id, postrider.announce(queue, run_at) INTO job_id, is_notified;
+    RETURN job_id;
+END
+$$;
+COMMENT ON FUNCTION postrider.add_job IS
+    'Internal. Adds a job without a unique key, for callers that have checked it. The Rust client measures the JSON that it writes, which is shorter than the text that Postgres prints.';
+
+CREATE FUNCTION postrider.add_unique_job(
+    kind          text,
+    args          jsonb,
+    queue         text,
+    priority      integer,
+    run_at        timestamptz,
+    max_attempts  integer,
+    unique_key    text,
+    awaited       boolean DEFAULT NULL,
+    group_key     text    DEFAULT NULL,
+    options       jsonb   DEFAULT NULL,
     OUT id        bigint,
     OUT outcome   text
 )
@@ -402,22 +433,14 @@ LANGUAGE plpgsql AS $$
 DECLARE
     is_notified boolean;
 BEGIN
-    -- As SECURITY DEFINER (sql/roles.sql), it also serves clients other than ours, which have checked nothing.
+    -- As in add_job.
     IF current_user <> session_user THEN
         PERFORM postrider.check_job($1, $2, $3);
-        PERFORM postrider.check_options($8, $9);
+        PERFORM postrider.check_options($9, $10);
     END IF;
-    IF $7 IS NULL THEN
-        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, group_key, options, awaited)
-        VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $8, $9, $10)
-        RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
-        outcome := 'inserted';
-        RETURN;
-    END IF;
-
     -- Retries if the job with the key finishes between the conflict and the SELECT.
     FOR try IN 1 .. 100 LOOP
-        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, unique_key, group_key, options, awaited)
+        INSERT INTO postrider.job (kind, args, queue, priority, run_at, max_attempts, unique_key, awaited, group_key, options)
         VALUES ($1, coalesce($2, '{}'), coalesce($3, 'default'), coalesce($4, 2), coalesce($5, now()), coalesce($6, 25), $7, $8, $9, $10)
         ON CONFLICT (unique_key) WHERE unique_key IS NOT NULL DO NOTHING
         RETURNING id, postrider.announce(queue, run_at) INTO id, is_notified;
@@ -434,8 +457,8 @@ BEGIN
     RAISE EXCEPTION 'unique_key "%" changed hands too often', $7 USING ERRCODE = 'serialization_failure';
 END
 $$;
-COMMENT ON FUNCTION postrider.add_job IS
-    'Internal. Like postrider.enqueue_with_outcome, for callers that have checked the job. The Rust client measures the JSON that it writes, which is shorter than the text that Postgres prints.';
+COMMENT ON FUNCTION postrider.add_unique_job IS
+    'Internal. As add_job, unless an unfinished job has the unique key: then adds nothing. Returns the id of the job, and inserted or existing.';
 
 CREATE FUNCTION postrider.enqueue_with_outcome(
     kind          text,
@@ -478,8 +501,13 @@ BEGIN
             USING ERRCODE = 'character_not_in_repertoire',
                   HINT = 'This database is encoded ' || getdatabaseencoding() || ': set client_encoding to what the program sends.';
     END IF;
-    SELECT added.id, added.outcome INTO id, outcome
-    FROM postrider.add_job(the_kind, $2, the_queue, $4, $5, $6, $7, $10, options) AS added;
+    IF $7 IS NULL THEN
+        id := postrider.add_job(the_kind, $2, the_queue, $4, $5, $6, NULL, $10, options);
+        outcome := 'inserted';
+    ELSE
+        SELECT added.id, added.outcome INTO id, outcome
+        FROM postrider.add_unique_job(the_kind, $2, the_queue, $4, $5, $6, $7, NULL, $10, options) AS added;
+    END IF;
 END
 $$;
 COMMENT ON FUNCTION postrider.enqueue_with_outcome IS
@@ -569,7 +597,7 @@ BEGIN
         WHERE t.unique_key IS NOT NULL
         ORDER BY t.unique_key, t.place
     LOOP
-        added := postrider.add_job(
+        added := postrider.add_unique_job(
             keyed.kind, keyed.args, keyed.queue, keyed.priority,
             coalesce(keyed.run_at, now() + keyed.delay * interval '1 s'), keyed.max_attempts, keyed.unique_key);
         ids[keyed.place] := added.id;

@@ -5,4 +5,4 @@ WITH fired AS (
     WHERE kind = $1 AND next_tick = $2 AND next_tick <= clock_timestamp()
     RETURNING kind
 )
-SELECT (postrider.add_job(fired.kind, $4, $5, $6, now(), $7, NULL)).id FROM fired
+SELECT postrider.add_job(fired.kind, $4, $5, $6, now(), $7) AS id FROM fired

@@ -24,7 +24,8 @@ pub(super) async fn measure(rig: &mut Rig<'_>) -> Result<(), BenchError> {
     let sessions = rig.sessions().await?;
     let client = rig.connect().await?;
     let workers = rig.start(&rig.setup(), 1).await?;
-    let waiter = Waiter::new(rig.database());
+    // With a pool of its own, which is closed at the end.
+    let waiter = Waiter::new(&rig.own_database());
     let mut latencies = Histogram::<u64>::new(3)?;
     for done in 0..jobs {
         rig.advance(done, jobs);

@@ -230,7 +230,7 @@ async fn no_search_path_of_a_caller_leads_a_privileged_function_astray() {
     assert_eq!(
         number(&admin, "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'postrider'::regnamespace")
             .await,
-        5
+        6
     );
     let login = Login::new(&db, ENQUEUE).await;
     let client = login.connect().await;
@@ -243,7 +243,7 @@ async fn no_search_path_of_a_caller_leads_a_privileged_function_astray() {
              CREATE TEMP TABLE job (id bigint, kind text);
              SET search_path = pg_temp, pg_catalog;
              SELECT postrider.enqueue('k', '{}', 'default', 2, NULL, 25, 'key');
-             SELECT postrider.add_job('k', '{}', 'default', 2, NULL, 25, 'other')",
+             SELECT postrider.add_unique_job('k', '{}', 'default', 2, NULL, 25, 'other')",
         )
         .await
         .unwrap();
