@@ -53,6 +53,7 @@ $$;
 GRANT SELECT ON ALL TABLES IN SCHEMA postrider TO postrider_read;
 -- The view calls these functions with the rights of its reader.
 GRANT EXECUTE ON FUNCTION postrider.is_utf8(text), postrider.readable(text), postrider.readable(jsonb) TO postrider_read;
+GRANT EXECUTE ON FUNCTION postrider.find_job(bigint) TO postrider_read;
 
 -- postrider_worker
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA postrider TO postrider_worker;

@@ -8,7 +8,7 @@ use std::future::Future;
 
 use tokio_postgres::types::ToSql;
 
-use super::statement::{Returned, Statement};
+use super::statement::{Returned, Returns, Statement};
 use super::{InSchema, InTransaction, Queryable};
 use crate::error::Error;
 
@@ -104,10 +104,14 @@ impl<C: Queryable> AnySealed for &C {}
 
 impl<'c, C: Queryable> AnyConnection<'c> for &'c C {
     async fn run(self, statement: Statement<'_>) -> Result<Returned, Error> {
+        let returns = statement.returns();
         let (sql, params) = statement.in_schema(&self.schema()).into_parts();
         let typed: Vec<_> = params.iter().map(|param| (param as &(dyn ToSql + Sync), param.postgres_type())).collect();
         let row = tokio_postgres::GenericClient::query_typed_one(self.raw(), &sql, &typed).await?;
-        Ok(Returned { ids: row.try_get(0)?, outcomes: row.try_get(1)? })
+        Ok(match returns {
+            Returns::Id => Returned::one(row.try_get(0)?),
+            Returns::Arrays => Returned { ids: row.try_get(0)?, outcomes: row.try_get(1)? },
+        })
     }
 }
 

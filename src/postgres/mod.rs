@@ -56,8 +56,8 @@ pub use queryable::{InSchema, InTransaction, Queryable};
 pub(crate) use queryable::{Params, Statements};
 pub(crate) use reconnect::Reconnect;
 pub use schema::{MAX_SCHEMA_LEN, Schema};
-pub(crate) use statement::Returned;
 pub use statement::{Param, Statement};
+pub(crate) use statement::{Returned, Returns, time_text};
 pub(crate) use tls::Stream;
 #[cfg(feature = "bin")]
 pub(crate) use transaction::LimitedTransaction;

@@ -1,12 +1,13 @@
 //! A statement that any driver can run: its text, and parameters of a few simple types.
 //!
-//! Promise: no value is part of the text. JSON, times and ids of workers are sent as text, which the statement casts, so
-//! that a driver needs no types of other crates.
+//! Promise: no value is part of the text. A driver that lacks a type for JSON or times sends text, which the statement
+//! casts.
 
 use std::borrow::Cow;
 use std::error::Error as StdError;
 
 use bytes::BytesMut;
+use chrono::{DateTime, SecondsFormat, Utc};
 use tokio_postgres::types::{IsNull, ToSql, Type, to_sql_checked};
 
 use super::Schema;
@@ -19,6 +20,16 @@ pub struct Statement<'p> {
     schema: Option<Schema>,
     params: Vec<Param<'p>>,
     is_prepared: bool,
+    returns: Returns,
+}
+
+/// The row that a statement returns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Returns {
+    /// The column `id`, a `bigint`. Arrays take longer to make and to read.
+    Id,
+    /// The columns `ids`, a `bigint[]`, and `outcomes`, a `text[]` or null.
+    Arrays,
 }
 
 /// A parameter of a [`Statement`]. Bind it with the type of Postgres that its documentation names: a driver that does
@@ -28,6 +39,12 @@ pub struct Statement<'p> {
 pub enum Param<'p> {
     /// `text`, or null.
     Text(Option<Cow<'p, str>>),
+    /// The text of a JSON value: `jsonb`, or `text`.
+    Json(Cow<'p, str>),
+    /// `timestamptz`, or null. Or `text`, in RFC 3339.
+    Time(Option<DateTime<Utc>>),
+    /// `boolean`, or null.
+    Boolean(Option<bool>),
     /// `integer`.
     Integer(i32),
     /// `bigint`.
@@ -43,8 +60,8 @@ pub enum Param<'p> {
 }
 
 impl<'p> Statement<'p> {
-    pub(crate) fn new(text: &'static str, params: Vec<Param<'p>>) -> Self {
-        Self { text, schema: None, params, is_prepared: true }
+    pub(crate) fn new(text: &'static str, params: Vec<Param<'p>>, returns: Returns) -> Self {
+        Self { text, schema: None, params, is_prepared: true, returns }
     }
 
     /// Uses this schema, unless another was named before.
@@ -63,6 +80,10 @@ impl<'p> Statement<'p> {
     #[cfg_attr(not(feature = "_drivers"), expect(dead_code, reason = "tokio-postgres keeps none"))]
     pub(super) fn is_prepared(&self) -> bool {
         self.is_prepared
+    }
+
+    pub(super) fn returns(&self) -> Returns {
+        self.returns
     }
 
     /// The text, with `$1`, `$2` and so on for the parameters.
@@ -96,6 +117,9 @@ impl<'p> Param<'p> {
     pub(super) fn postgres_type(&self) -> Type {
         match self {
             Self::Text(_) => Type::TEXT,
+            Self::Json(_) => Type::JSONB,
+            Self::Time(_) => Type::TIMESTAMPTZ,
+            Self::Boolean(_) => Type::BOOL,
             Self::Integer(_) => Type::INT4,
             Self::BigInteger(_) => Type::INT8,
             Self::Float(_) => Type::FLOAT8,
@@ -110,6 +134,13 @@ impl ToSql for Param<'_> {
     fn to_sql(&self, ty: &Type, out: &mut BytesMut) -> Result<IsNull, Box<dyn StdError + Sync + Send>> {
         match self {
             Self::Text(value) => value.to_sql(ty, out),
+            Self::Json(text) => {
+                // The binary form of jsonb: a version, then the text.
+                out.extend_from_slice(&[1]);
+                text.to_sql(&Type::TEXT, out)
+            }
+            Self::Time(value) => value.to_sql(ty, out),
+            Self::Boolean(value) => value.to_sql(ty, out),
             Self::Integer(value) => value.to_sql(ty, out),
             Self::BigInteger(value) => value.to_sql(ty, out),
             Self::Float(value) => value.to_sql(ty, out),
@@ -127,10 +158,21 @@ impl ToSql for Param<'_> {
     to_sql_checked!();
 }
 
-/// The row that a statement returns: the columns `ids` (`bigint[]`) and `outcomes` (`text[]` or null).
+/// A time as text, to the microsecond, which is all that Postgres keeps.
+pub(crate) fn time_text(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Micros, true)
+}
+
+/// What a statement has returned.
 #[derive(Debug)]
 #[doc(hidden)]
 pub struct Returned {
     pub(crate) ids: Vec<i64>,
     pub(crate) outcomes: Option<Vec<String>>,
+}
+
+impl Returned {
+    pub(super) fn one(id: i64) -> Self {
+        Self { ids: vec![id], outcomes: None }
+    }
 }

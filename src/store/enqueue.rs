@@ -3,32 +3,32 @@
 use std::borrow::Cow;
 use std::pin::pin;
 
-use chrono::{DateTime, SecondsFormat, Utc};
+use chrono::{DateTime, Utc};
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
 use tokio_postgres::types::Type;
 
 use crate::error::Error;
 use crate::job::{EnqueueOutcome, Enqueued, NewJob};
-use crate::postgres::{Param, Queryable, Returned, Statement, Statements};
+use crate::postgres::{Param, Queryable, Returned, Returns, Statement, Statements, time_text};
 use crate::sql::sql;
 
 /// Adds one job. Its finish sends a notification if it `is_awaited`.
 pub(crate) fn enqueue(job: &NewJob, is_awaited: bool) -> Statement<'_> {
     let mut params = vec![
         Param::text(&job.kind),
-        Param::text(job.args.as_str()),
+        Param::Json(job.args.as_str().into()),
         Param::text(&job.queue),
         Param::Integer(job.priority.number().into()),
-        Param::Text(time_text(job)),
+        Param::Time(job.due.at()),
         Param::Float(job.due.delay_seconds()),
         Param::Integer(job.stored_max_attempts().into()),
-        Param::Text(is_awaited.then_some(Cow::Borrowed("true"))),
+        Param::Boolean(is_awaited.then_some(true)),
     ];
     match &job.unique_key {
-        None => Statement::new(sql!("enqueue/enqueue"), params),
+        None => Statement::new(sql!("enqueue/enqueue"), params, Returns::Id),
         Some(key) => {
             params.push(Param::text(key));
-            Statement::new(sql!("enqueue/enqueue_unique"), params)
+            Statement::new(sql!("enqueue/enqueue_unique"), params, Returns::Arrays)
         }
     }
 }
@@ -41,12 +41,12 @@ pub(crate) fn enqueue_many(jobs: &[NewJob]) -> Statement<'_> {
         texts(jobs, |job| job.args.as_str()),
         texts(jobs, |job| &job.queue),
         Param::Integers(jobs.iter().map(|job| job.priority.number().into()).collect()),
-        optional_texts(jobs, time_text),
+        optional_texts(jobs, |job| job.due.at().map(|time| time_text(time).into())),
         Param::Floats(delays.iter().any(|delay| *delay > 0.0).then_some(delays)),
         Param::Integers(jobs.iter().map(|job| job.stored_max_attempts().into()).collect()),
         optional_texts(jobs, |job| job.unique_key.as_deref().map(Cow::Borrowed)),
     ];
-    Statement::new(sql!("enqueue/enqueue_many"), params)
+    Statement::new(sql!("enqueue/enqueue_many"), params, Returns::Arrays)
 }
 
 /// A text of each job.
@@ -59,11 +59,6 @@ fn texts<'j>(jobs: &'j [NewJob], text: impl Fn(&'j NewJob) -> &'j str) -> Param<
 fn optional_texts<'j>(jobs: &'j [NewJob], text: impl Fn(&'j NewJob) -> Option<Cow<'j, str>>) -> Param<'j> {
     let texts: Vec<_> = jobs.iter().map(|job| text(job).unwrap_or_default()).collect();
     Param::Texts(texts.iter().any(|text| !text.is_empty()).then_some(texts))
-}
-
-/// The due time of a job that has one, to the microsecond.
-fn time_text(job: &NewJob) -> Option<Cow<'_, str>> {
-    job.due.at().map(|time| time.to_rfc3339_opts(SecondsFormat::Micros, true).into())
 }
 
 /// The result of [`enqueue`].

@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::session::Session;
 use crate::error::Error;
 use crate::job::{CheckedJson, JobId};
-use crate::postgres::{Database, Limits, Param, Returned, Statement};
+use crate::postgres::{Database, Limits, Param, Returned, Returns, Statement};
 use crate::sql::sql;
 
 /// Only the attempt with the current fence may write to its job. Each claim creates a new fence.
@@ -152,7 +152,7 @@ pub(crate) fn complete_in(fence: Fence, retention_seconds: i64, output: Option<&
         Param::BigInteger(retention_seconds),
         Param::Text(output.map(|output| output.as_str().into())),
     ];
-    Statement::new(sql!("finish/complete_in"), params)
+    Statement::new(sql!("finish/complete_in"), params, Returns::Arrays)
 }
 
 /// The result of [`complete_in`]: whether the fence held.

@@ -1,4 +1,4 @@
-//! Each driver enqueues and completes jobs in transactions of its own: the same cases for all (CONFORMANCE 1, 2, 22).
+//! Each driver enqueues and completes jobs in transactions of its own: the same cases for all (CONFORMANCE 1, 2, 22, 44, 45).
 //!
 //! The feature `_driver_tests` adds what only these tests need: a runtime for `sqlx` and `sea-orm`, and a libpq for
 //! `diesel`.

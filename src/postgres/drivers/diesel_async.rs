@@ -3,17 +3,20 @@
 use diesel::connection::TransactionManagerStatus;
 use diesel_async::{AsyncConnection, AsyncPgConnection, RunQueryDsl, TransactionManager};
 
-use super::diesel_rows::{ReturnedRow, driver_error, query};
+use super::diesel_rows::{ArraysRow, IdRow, driver_error, query};
 use crate::error::Error;
 use crate::postgres::any_connection::sealed::AnySealed;
-use crate::postgres::{AnyConnection, AnyTransaction, Returned, Statement};
+use crate::postgres::{AnyConnection, AnyTransaction, Returned, Returns, Statement};
 
 impl AnySealed for &mut AsyncPgConnection {}
 
 impl<'c> AnyConnection<'c> for &'c mut AsyncPgConnection {
     async fn run(self, statement: Statement<'_>) -> Result<Returned, Error> {
-        let row = query(statement).get_result::<ReturnedRow>(self).await.map_err(driver_error)?;
-        Ok(row.into())
+        let returned = match statement.returns() {
+            Returns::Id => query(statement).get_result::<IdRow>(self).await.map(Into::into),
+            Returns::Arrays => query(statement).get_result::<ArraysRow>(self).await.map(Into::into),
+        };
+        returned.map_err(|error| driver_error(error).into())
     }
 }
 

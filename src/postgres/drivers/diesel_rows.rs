@@ -5,22 +5,35 @@ use std::borrow::Cow;
 use diesel::pg::Pg;
 use diesel::query_builder::{BoxedSqlQuery, SqlQuery};
 use diesel::result::{DatabaseErrorKind, Error as DieselError};
-use diesel::sql_types::{Array, BigInt, Double, Integer, Nullable, Text};
+use diesel::sql_types::{Array, BigInt, Bool, Double, Integer, Nullable, Text};
 
 use crate::driver_error::DriverError;
-use crate::postgres::{Param, Returned, Statement};
+use crate::postgres::{Param, Returned, Statement, time_text};
 
-/// The row that our statements return.
+/// The row of [`Returns::Id`](crate::postgres::Returns::Id).
 #[derive(diesel::QueryableByName)]
-pub(super) struct ReturnedRow {
+pub(super) struct IdRow {
+    #[diesel(sql_type = BigInt)]
+    id: i64,
+}
+
+/// The row of [`Returns::Arrays`](crate::postgres::Returns::Arrays).
+#[derive(diesel::QueryableByName)]
+pub(super) struct ArraysRow {
     #[diesel(sql_type = Array<BigInt>)]
     ids: Vec<i64>,
     #[diesel(sql_type = Nullable<Array<Text>>)]
     outcomes: Option<Vec<String>>,
 }
 
-impl From<ReturnedRow> for Returned {
-    fn from(row: ReturnedRow) -> Self {
+impl From<IdRow> for Returned {
+    fn from(row: IdRow) -> Self {
+        Self::one(row.id)
+    }
+}
+
+impl From<ArraysRow> for Returned {
+    fn from(row: ArraysRow) -> Self {
         Self { ids: row.ids, outcomes: row.outcomes }
     }
 }
@@ -29,6 +42,9 @@ pub(super) fn query<'q>(statement: Statement<'_>) -> BoxedSqlQuery<'q, Pg, SqlQu
     let (sql, params) = statement.into_parts();
     params.into_iter().fold(diesel::sql_query(sql).into_boxed(), |query, param| match param {
         Param::Text(value) => query.bind::<Nullable<Text>, _>(value.map(Cow::into_owned)),
+        Param::Json(text) => query.bind::<Text, _>(text.into_owned()),
+        Param::Time(value) => query.bind::<Nullable<Text>, _>(value.map(time_text)),
+        Param::Boolean(value) => query.bind::<Nullable<Bool>, _>(value),
         Param::Integer(value) => query.bind::<Integer, _>(value),
         Param::BigInteger(value) => query.bind::<BigInt, _>(value),
         Param::Float(value) => query.bind::<Double, _>(value),

@@ -10,15 +10,16 @@ use sea_orm::{
 use crate::driver_error::DriverError;
 use crate::error::Error;
 use crate::postgres::any_connection::sealed::AnySealed;
-use crate::postgres::{AnyConnection, AnyTransaction, Param, Returned, Statement};
+use crate::postgres::{AnyConnection, AnyTransaction, Param, Returned, Returns, Statement, time_text};
 
 async fn run(connection: &impl ConnectionTrait, statement: Statement<'_>) -> Result<Returned, Error> {
+    let returns = statement.returns();
     let (sql, params) = statement.into_parts();
     let statement = sea_orm::Statement::from_sql_and_values(DbBackend::Postgres, sql, params.into_iter().map(value));
     let row = connection.query_one_raw(statement).await.map_err(driver_error)?;
     // Our statements return one row.
     let row = row.ok_or_else(|| driver_error(DbErr::RecordNotFound("the statement returned no row".to_owned())))?;
-    read(&row).map_err(|error| driver_error(error).into())
+    read(&row, returns).map_err(|error| driver_error(error).into())
 }
 
 fn value(param: Param<'_>) -> Value {
@@ -26,6 +27,9 @@ fn value(param: Param<'_>) -> Value {
     let array = |of, values: Option<Vec<Value>>| Value::Array(of, values.map(Box::new));
     match param {
         Param::Text(value) => text(value),
+        Param::Json(json) => text(Some(json)),
+        Param::Time(value) => Value::String(value.map(time_text)),
+        Param::Boolean(value) => Value::Bool(value),
         Param::Integer(value) => Value::Int(Some(value)),
         Param::BigInteger(value) => Value::BigInt(Some(value)),
         Param::Float(value) => Value::Double(Some(value)),
@@ -42,8 +46,11 @@ fn value(param: Param<'_>) -> Value {
     }
 }
 
-fn read(row: &QueryResult) -> Result<Returned, DbErr> {
-    Ok(Returned { ids: row.try_get_by_index(0)?, outcomes: row.try_get_by_index(1)? })
+fn read(row: &QueryResult, returns: Returns) -> Result<Returned, DbErr> {
+    Ok(match returns {
+        Returns::Id => Returned::one(row.try_get_by_index(0)?),
+        Returns::Arrays => Returned { ids: row.try_get_by_index(0)?, outcomes: row.try_get_by_index(1)? },
+    })
 }
 
 fn driver_error(error: DbErr) -> DriverError {

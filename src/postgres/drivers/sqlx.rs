@@ -16,22 +16,25 @@ macro_rules! adapter {
             use crate::driver_error::DriverError;
             use crate::error::Error;
             use crate::postgres::any_connection::sealed::AnySealed;
-            use crate::postgres::{AnyConnection, AnyTransaction, Param, Returned, Statement};
+            use crate::postgres::{AnyConnection, AnyTransaction, Param, Returned, Returns, Statement, time_text};
 
             async fn run<'c>(
                 executor: impl Executor<'c, Database = Postgres>,
                 statement: Statement<'_>,
             ) -> Result<Returned, Error> {
-                let is_prepared = statement.is_prepared();
+                let (is_prepared, returns) = (statement.is_prepared(), statement.returns());
                 let (sql, params) = statement.into_parts();
                 let query = params.into_iter().fold($sqlx::query(super::$text(&sql)), bind).persistent(is_prepared);
                 let row = query.fetch_one(executor).await.map_err(driver_error)?;
-                read(&row).map_err(|error| driver_error(error).into())
+                read(&row, returns).map_err(|error| driver_error(error).into())
             }
 
             fn bind<'q>(query: Query<'q, Postgres, PgArguments>, param: Param<'_>) -> Query<'q, Postgres, PgArguments> {
                 match param {
                     Param::Text(value) => query.bind(value.map(Cow::into_owned)),
+                    Param::Json(text) => query.bind(text.into_owned()),
+                    Param::Time(value) => query.bind(value.map(time_text)),
+                    Param::Boolean(value) => query.bind(value),
                     Param::Integer(value) => query.bind(value),
                     Param::BigInteger(value) => query.bind(value),
                     Param::Float(value) => query.bind(value),
@@ -43,8 +46,11 @@ macro_rules! adapter {
                 }
             }
 
-            fn read(row: &PgRow) -> Result<Returned, $sqlx::Error> {
-                Ok(Returned { ids: row.try_get(0)?, outcomes: row.try_get(1)? })
+            fn read(row: &PgRow, returns: Returns) -> Result<Returned, $sqlx::Error> {
+                Ok(match returns {
+                    Returns::Id => Returned::one(row.try_get(0)?),
+                    Returns::Arrays => Returned { ids: row.try_get(0)?, outcomes: row.try_get(1)? },
+                })
             }
 
             fn driver_error(error: $sqlx::Error) -> DriverError {

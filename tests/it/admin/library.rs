@@ -107,7 +107,7 @@ async fn each_state_lists_the_jobs_that_the_view_says_are_in_it() {
             jobs::finished(&client, "mail", state).await;
         }
         let later = NewJob::new("mail", Args::default()).unwrap().run_in(Duration::from_hours(1)).unwrap();
-        postrider::enqueue::enqueue_job(&client, later).await.unwrap().id;
+        postrider::enqueue::enqueue_job(&client, later).await.unwrap();
         // Running again after a failure is running; due again is still retryable.
         let again = jobs::retryable(&client, "mail", "boom").await;
         client.execute("UPDATE postrider.job SET running = true WHERE id = $1", &[&again]).await.unwrap();

@@ -31,7 +31,7 @@ async fn a_job_due_soon_announces_only_its_time_and_one_due_late_announces_nothi
     assert_eq!(probe.all().await, Vec::<String>::new());
 
     // Long overdue is due.
-    enqueue(&client, &task("overdue")).run_at(Utc::now() - TimeDelta::days(9)).await.unwrap().id;
+    enqueue(&client, &task("overdue")).run_at(Utc::now() - TimeDelta::days(9)).await.unwrap();
     assert_eq!(probe.all().await, ["wake default"]);
 
     let tx = client.transaction().await.unwrap();
@@ -106,7 +106,7 @@ async fn no_wake_up_depends_on_another_transaction_that_is_still_open() {
     let (doomed, open) = (rolled_back.transaction().await.unwrap(), late.transaction().await.unwrap());
     enqueue(&doomed, &task("doomed")).await.unwrap();
     // Its due time lies before that of all that follow.
-    enqueue(&open, &task("late")).await.unwrap().id;
+    enqueue(&open, &task("late")).await.unwrap();
     enqueue(&client, &task("prompt")).await.unwrap();
     assert_eq!(worker.next_start().await.name, "prompt");
     doomed.rollback().await.unwrap();

@@ -1,4 +1,4 @@
-//! Waiting for jobs to finish: results, lost notifications, many at once.
+//! Waiting for jobs to finish: results, lost notifications, many at once (CONFORMANCE 46, 47).
 
 mod notifications;
 mod results;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use postrider::{Args, NewJob, State, Waiter, admin, enqueue};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use uuid::Uuid;
 
 use crate::support::database::TestDatabase;
@@ -12,6 +12,9 @@ use crate::support::pooler::Pooler;
 use crate::support::rows::{number, number_becomes};
 use crate::support::wait::PATIENCE;
 use crate::support::worker::{TestWorker, task};
+
+/// A parameter with its type.
+type Typed<'p> = (&'p (dyn ToSql + Sync), Type);
 
 /// A job that a worker holds with the claim 41, awaited or not.
 async fn claimed(client: &tokio_postgres::Client, worker: Uuid, is_awaited: bool) -> i64 {
@@ -33,7 +36,7 @@ async fn each_way_to_finish_notifies_for_jobs_that_are_awaited_and_no_others() {
     let (seconds, none, output) = (3600_i64, vec![None::<&str>], vec![serde_json::json!(1)]);
     let (states, retentions) = (vec!["discarded"], vec![seconds]);
     for is_awaited in [true, false] {
-        let ways: [(&str, Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)>); 4] = [
+        let ways: [(&str, Vec<Typed<'_>>); 4] = [
             (include_str!("../../../sql/queries/finish/complete.sql"), vec![(&seconds, Type::INT8)]),
             (
                 include_str!("../../../sql/queries/finish/complete_with_output.sql"),
@@ -53,7 +56,7 @@ async fn each_way_to_finish_notifies_for_jobs_that_are_awaited_and_no_others() {
         for (statement, params) in ways {
             let id = claimed(&client, worker, is_awaited).await;
             let (ids, claims, workers) = (vec![id], vec![41_i32], vec![worker]);
-            let mut all: Vec<(&(dyn tokio_postgres::types::ToSql + Sync), Type)> =
+            let mut all: Vec<Typed<'_>> =
                 vec![(&ids, Type::INT8_ARRAY), (&claims, Type::INT4_ARRAY), (&workers, Type::UUID_ARRAY)];
             all.extend(params);
             assert_eq!(client.query_typed(statement, &all).await.unwrap().len(), 1, "{statement}");
@@ -80,7 +83,7 @@ async fn each_way_to_finish_notifies_for_jobs_that_are_awaited_and_no_others() {
                     VALUES ($1, 1, 1000, 1, 'h', 'v', '{default}') RETURNING heartbeat_at";
         let heartbeat: chrono::DateTime<chrono::Utc> = client.query_one(dead, &[&worker]).await.unwrap().get(0);
         let rescue = include_str!("../../../sql/queries/worker/rescue_worker.sql");
-        let params: [(&(dyn tokio_postgres::types::ToSql + Sync), Type); 4] =
+        let params: [Typed<'_>; 4] =
             [(&worker, Type::UUID), (&heartbeat, Type::TIMESTAMPTZ), (&seconds, Type::INT8), (&true, Type::BOOL)];
         let rescued = client.query_typed(rescue, &params).await.unwrap();
         assert!(rescued[0].get::<_, bool>("discarded"));
@@ -96,7 +99,7 @@ async fn a_wait_for_a_job_that_waits_to_be_claimed_announces_it_anew() {
     let mut probe = NotificationProbe::beside_others(&db).await;
     let waiter = Waiter::new(&db.database);
     let due = enqueue(&client, &task("due")).await.unwrap().id;
-    let later = enqueue(&client, &task("later")).run_in(Duration::from_secs(7200)).await.unwrap().id;
+    let later = enqueue(&client, &task("later")).run_in(Duration::from_hours(2)).await.unwrap().id;
     let running = claimed(&client, Uuid::now_v7(), false).await;
     let awaited = enqueue(&client, &task("awaited")).awaited().await.unwrap().id;
     assert_eq!(probe.all().await, Vec::<String>::new());

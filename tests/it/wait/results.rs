@@ -109,7 +109,7 @@ async fn a_job_that_is_cancelled_or_retried_by_hand_ends_the_wait_once_it_is_fin
     let db = TestDatabase::new().await;
     let client = db.connect().await;
     let waiter = Waiter::new(&db.database);
-    let id = enqueue(&client, &Double { number: 1 }).run_in(Duration::from_secs(3600)).await.unwrap().id;
+    let id = enqueue(&client, &Double { number: 1 }).run_in(Duration::from_hours(1)).await.unwrap().id;
     let (waiting, other) = (waiter.clone(), waiter.clone());
     let cancelled = tokio::spawn(async move { waiting.wait(id, PATIENCE).await });
     let also = tokio::spawn(async move { other.wait(id, PATIENCE).await });

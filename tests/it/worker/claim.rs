@@ -244,7 +244,7 @@ async fn polling_alone_drains_a_backlog_continuously_and_picks_up_a_trickle() {
     let poll = Duration::from_millis(500);
     let mut worker = TestWorker::start(&db.database, |w| w.queue("default", 5).poll_interval(poll).listen(false), ok);
     // Idle first, so that only the poll can find the backlog.
-    enqueue(&client, &task("first")).await.unwrap().id;
+    enqueue(&client, &task("first")).await.unwrap();
     worker.next_start().await;
     // One fetch of 5 a poll would take 50 s.
     takes_less_than(Duration::from_secs(20), "to drain 500 jobs", async || {

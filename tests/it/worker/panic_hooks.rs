@@ -43,7 +43,7 @@ async fn the_panic_of_an_attempt_is_one_line_of_the_log() {
     let mut worker = Process::spawn(&mut command::worker(&db.url, ["run"]));
     worker.wait_for_event("worker ready", PATIENCE).await;
     let panics = NewJob::new("probe", Args::of(&json!({"panic": "no luck"})).unwrap()).unwrap();
-    postrider::enqueue::enqueue_job(&client, panics.max_attempts(1).unwrap()).await.unwrap().id;
+    postrider::enqueue::enqueue_job(&client, panics.max_attempts(1).unwrap()).await.unwrap();
     worker.wait_for_event("job panicked", PATIENCE).await;
     worker.signal(crate::support::process::Signal::Terminate);
     worker.wait_for_exit(Duration::from_mins(1)).await;
