@@ -101,7 +101,8 @@ impl Waiter {
     }
 
     /// Waits until the job is completed, cancelled or discarded, and returns it. Returns None if it is unfinished after
-    /// `timeout` (at most [`MAX_WAIT`]). The job does not notice that somebody waits, or waits no more.
+    /// `timeout` (at most [`MAX_WAIT`]), but not before a first look at the job. The job does not notice that somebody
+    /// waits, or waits no more.
     ///
     /// With [`Enqueue::awaited`](crate::enqueue::Enqueue::awaited), the job sends a notification when it finishes.
     /// Without it, the wait marks the job first. Notifications may be lost: then the wait asks after 1, 2, 4, 8 and each
