@@ -112,8 +112,15 @@ async fn a_claim_whose_answer_a_pooler_has_lost_leaves_no_job_running() {
     worker.next_start().await;
     job_becomes(&client, warm_up, State::Completed).await;
 
+    // The claim reaches the server before answers are swallowed: later, the pooler may need a new connection for it, and
+    // that never opens.
+    let mut holder = db.connect().await;
+    let lock = holder.transaction().await.unwrap();
+    lock.batch_execute("LOCK TABLE postrider.job IN ACCESS EXCLUSIVE MODE").await.unwrap();
+    enqueue(&lock, &task("unheard")).await.unwrap();
+    blocked_claim(&client, 0).await;
     proxy.swallow_all_answers();
-    enqueue(&client, &task("unheard")).await.unwrap();
+    lock.commit().await.unwrap();
     number_becomes(&client, "SELECT count(*) FROM postrider.job WHERE running", 1).await;
     proxy.cut_all();
     let started = within("the job starts all the same", PATIENCE, worker.next_start()).await;
