@@ -1,8 +1,9 @@
--- Three group roles, so that each program has only the rights that it needs:
+-- Four group roles, so that each program has only the rights that it needs:
 --
---   postrider_enqueue  only enqueues, with postrider.enqueue or the Rust client (except enqueue_copy)
---   postrider_worker   `worker run`, `web`, and the commands that change jobs and queues
---   postrider_read     the view postrider.jobs; `worker list`, `failed`, `show` and `stats`
+--   postrider_enqueue   only enqueues, with postrider.enqueue or the Rust client (except enqueue_copy)
+--   postrider_worker    `worker run`, `web`, and all that the other roles may
+--   postrider_read      the view postrider.jobs; `worker list`, `failed`, `show` and `stats`
+--   postrider_operator  the same, and `worker retry`, `cancel`, `pause` and `resume`
 --
 -- Run this in each database, as the owner of the schema if it may create roles, or as a superuser. Run it again after
 -- each `worker migrate`, because a migration that replaces a function resets its rights. Running it twice is safe.
@@ -15,7 +16,7 @@ DO $$
 DECLARE
     role text;
 BEGIN
-    FOREACH role IN ARRAY ARRAY['postrider_enqueue', 'postrider_worker', 'postrider_read'] LOOP
+    FOREACH role IN ARRAY ARRAY['postrider_enqueue', 'postrider_worker', 'postrider_read', 'postrider_operator'] LOOP
         BEGIN
             EXECUTE format('CREATE ROLE %I NOLOGIN', role);
         EXCEPTION WHEN duplicate_object OR unique_violation THEN
@@ -53,7 +54,25 @@ $$;
 GRANT SELECT ON ALL TABLES IN SCHEMA postrider TO postrider_read;
 -- The view calls these functions with the rights of its reader.
 GRANT EXECUTE ON FUNCTION postrider.is_utf8(text), postrider.readable(text), postrider.readable(jsonb) TO postrider_read;
-GRANT EXECUTE ON FUNCTION postrider.find_job(bigint) TO postrider_read;
+GRANT EXECUTE ON FUNCTION postrider.find_job(bigint), postrider.stats() TO postrider_read;
+
+-- postrider_operator
+--
+-- SECURITY DEFINER, so that operators change jobs and queues only by these functions.
+GRANT postrider_read TO postrider_operator;
+DO $$
+DECLARE
+    the_function regprocedure;
+BEGIN
+    FOR the_function IN
+        SELECT oid FROM pg_proc
+        WHERE pronamespace = 'postrider'::regnamespace AND proname IN ('retry', 'cancel', 'pause', 'resume')
+    LOOP
+        EXECUTE format('ALTER FUNCTION %s SECURITY DEFINER SET search_path = pg_catalog, pg_temp', the_function);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO postrider_operator', the_function);
+    END LOOP;
+END
+$$;
 
 -- postrider_worker
 GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA postrider TO postrider_worker;

@@ -71,8 +71,6 @@ pub enum Error {
         id: JobId,
         /// The key.
         unique_key: String,
-        /// The refusal of Postgres.
-        source: tokio_postgres::Error,
     },
     /// Another attempt owns the job. The write of this one is refused, and its transaction must be rolled back.
     #[error("job {0} belongs to another attempt: this one is stale")]
@@ -338,7 +336,6 @@ mod tests {
             Error::from(PoolError::PostCreateHook(HookError::Backend(postgres()))),
             Error::from(PoolError::PostCreateHook(HookError::message("no luck"))),
             Error::Database(postgres()),
-            Error::KeyTaken { id: 1, unique_key: "k".into(), source: postgres() },
         ]
     }
 

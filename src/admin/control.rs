@@ -1,17 +1,14 @@
-//! Retry, cancel, pause, resume.
+//! Retry, cancel, pause, resume: each is one call of a function in the database, which programs in any language call.
 //!
 //! Promises: a running job is not changed, except that its cancel is requested. A retry keeps the claim number, so that
 //! the fences of former attempts do not hold. A change and its notification commit together. No function waits for a
 //! worker.
 
 use crate::error::Error;
-use crate::job::Retention;
 use crate::job::{JobId, JobRecord, State, check_queue};
 use crate::postgres::Queryable;
 use crate::store;
-
-/// The number of tries for a job that changes state between two statements.
-const MAX_TRIES: u32 = 5;
+use crate::store::admin::{CancelOutcome, RetryOutcome};
 
 /// Makes a waiting job due now, or moves a finished one back to its queue with its attempts reset.
 ///
@@ -26,17 +23,12 @@ const MAX_TRIES: u32 = 5;
 /// [`Error::NotFound`]; [`Error::InvalidState`] while it is running; [`Error::KeyTaken`] if another unfinished job
 /// has its unique key.
 pub async fn retry(client: &impl Queryable, id: JobId) -> Result<JobRecord, Error> {
-    for _ in 0..MAX_TRIES {
-        let found = back(client, id, Which::Any).await?;
-        let job = store::read::find_job(client, id).await?.ok_or(Error::NotFound(id))?;
-        if found {
-            return Ok(job);
-        }
-        if job.state == State::Running {
-            return Err(Error::InvalidState { id, state: job.state, verb: "retried" });
-        }
+    match store::admin::retry(client, id).await? {
+        RetryOutcome::Retried => store::read::find_job(client, id).await?.ok_or(Error::NotFound(id)),
+        RetryOutcome::Running => Err(Error::InvalidState { id, state: State::Running, verb: "retried" }),
+        RetryOutcome::KeyTaken => Err(key_taken(client, id).await),
+        RetryOutcome::NotFailed | RetryOutcome::NotFound => Err(Error::NotFound(id)),
     }
-    Err(Error::NotFound(id))
 }
 
 /// As [`retry`], but only if the job's latest finished attempt failed and it is not running. For jobs of a list that
@@ -53,7 +45,10 @@ pub async fn retry(client: &impl Queryable, id: JobId) -> Result<JobRecord, Erro
 /// # Errors
 /// [`Error::KeyTaken`] if another unfinished job has its unique key.
 pub async fn retry_failed(client: &impl Queryable, id: JobId) -> Result<bool, Error> {
-    back(client, id, Which::OnlyFailed).await
+    match store::admin::retry_failed(client, &[id]).await?.pop() {
+        Some((_, RetryOutcome::KeyTaken)) => Err(key_taken(client, id).await),
+        outcome => Ok(outcome == Some((id, RetryOutcome::Retried))),
+    }
 }
 
 /// The result of a bulk retry.
@@ -61,8 +56,8 @@ pub async fn retry_failed(client: &impl Queryable, id: JobId) -> Result<bool, Er
 /// ```no_run
 /// # async fn example(client: tokio_postgres::Client) -> Result<(), postrider::Error> {
 /// let result = postrider::admin::retry_failed_many(&client, &[7, 8]).await?;
-/// for id in result.keyed {
-///     postrider::admin::retry_failed(&client, id).await?;
+/// for id in result.key_taken {
+///     println!("another unfinished job has the unique key of job {id}");
 /// }
 /// # Ok(()) }
 /// ```
@@ -70,12 +65,12 @@ pub async fn retry_failed(client: &impl Queryable, id: JobId) -> Result<bool, Er
 pub struct RetriedMany {
     /// Jobs that are due now.
     pub retried: Vec<JobId>,
-    /// Jobs with a unique key that another job may hold by now. Retry them one by one.
-    pub keyed: Vec<JobId>,
+    /// Jobs whose unique key another unfinished job has by now. They are unchanged.
+    pub key_taken: Vec<JobId>,
 }
 
-/// As [`retry_failed`], for up to a few thousand jobs in three statements. Jobs in neither list are already running
-/// again or have succeeded.
+/// As [`retry_failed`], for up to a few thousand jobs in one statement. Jobs in neither list are already running again,
+/// have succeeded, or do not exist.
 ///
 /// ```no_run
 /// # async fn example(client: tokio_postgres::Client) -> Result<(), postrider::Error> {
@@ -90,15 +85,15 @@ pub struct RetriedMany {
 /// # Errors
 /// [`Error::Database`].
 pub async fn retry_failed_many(client: &impl Queryable, ids: &[JobId]) -> Result<RetriedMany, Error> {
-    let mut retried = store::admin::retry_unfinished(client, ids, true).await?;
-    let mut finished: Vec<JobId> = ids.iter().copied().filter(|id| !retried.contains(id)).collect();
-    let mut keyed = Vec::new();
-    if !finished.is_empty() {
-        keyed.extend(store::read::unique_keys_of(client, &finished).await?.into_iter().map(|(id, _)| id));
-        finished.retain(|id| !keyed.contains(id));
-        retried.extend(store::admin::retry_finished(client, &finished, true).await?);
+    let mut result = RetriedMany::default();
+    for (id, outcome) in store::admin::retry_failed(client, ids).await? {
+        match outcome {
+            RetryOutcome::Retried => result.retried.push(id),
+            RetryOutcome::KeyTaken => result.key_taken.push(id),
+            RetryOutcome::Running | RetryOutcome::NotFailed | RetryOutcome::NotFound => {}
+        }
     }
-    Ok(RetriedMany { retried, keyed })
+    Ok(result)
 }
 
 /// Cancels a waiting job now, or asks the worker of a running one to stop it. The cancelled job has the retention that
@@ -115,25 +110,17 @@ pub async fn retry_failed_many(client: &impl Queryable, ids: &[JobId]) -> Result
 /// # Errors
 /// [`Error::NotFound`]; [`Error::InvalidState`] when it has finished.
 pub async fn cancel(client: &impl Queryable, id: JobId) -> Result<JobRecord, Error> {
-    let default = Retention::default().cancelled_seconds();
-    for _ in 0..MAX_TRIES {
-        let retention = store::admin::cancelled_retention(client, id).await?.unwrap_or(default);
-        // If no worker has run for a while, the history may lack the partition.
-        store::history::make_partition_in(client, retention).await?;
-        let waiting = store::admin::cancel_waiting(client, id, retention).await?;
-        let found = waiting || store::admin::cancel_running(client, id).await?;
-        let job = store::read::find_job(client, id).await?.ok_or(Error::NotFound(id))?;
-        if found {
-            return Ok(job);
-        }
-        if job.state.is_finished() {
-            return Err(Error::InvalidState { id, state: job.state, verb: "cancelled" });
-        }
+    let outcome = store::admin::cancel(client, id).await?;
+    let job = store::read::find_job(client, id).await?.ok_or(Error::NotFound(id))?;
+    match outcome {
+        CancelOutcome::Cancelled | CancelOutcome::CancelRequested => Ok(job),
+        CancelOutcome::Finished => Err(Error::InvalidState { id, state: job.state, verb: "cancelled" }),
+        CancelOutcome::NotFound => Err(Error::NotFound(id)),
     }
-    Err(Error::NotFound(id))
 }
 
 /// Pauses a queue: no worker claims its jobs, and running ones continue. Lasts until [`resume`], also across restarts.
+/// Returns whether it was not paused before.
 ///
 /// ```no_run
 /// # async fn example(client: tokio_postgres::Client) -> Result<(), postrider::Error> {
@@ -143,12 +130,12 @@ pub async fn cancel(client: &impl Queryable, id: JobId) -> Result<JobRecord, Err
 ///
 /// # Errors
 /// [`Error::Invalid`] for a bad name, [`Error::Database`].
-pub async fn pause(client: &impl Queryable, queue: &str) -> Result<(), Error> {
+pub async fn pause(client: &impl Queryable, queue: &str) -> Result<bool, Error> {
     check_queue(queue)?;
-    store::admin::pause_queue(client, queue).await
+    store::admin::pause(client, queue).await
 }
 
-/// Resumes a paused queue.
+/// Resumes a paused queue. Returns whether it was paused.
 ///
 /// ```no_run
 /// # async fn example(client: tokio_postgres::Client) -> Result<(), postrider::Error> {
@@ -158,31 +145,15 @@ pub async fn pause(client: &impl Queryable, queue: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// As [`pause`].
-pub async fn resume(client: &impl Queryable, queue: &str) -> Result<(), Error> {
+pub async fn resume(client: &impl Queryable, queue: &str) -> Result<bool, Error> {
     check_queue(queue)?;
-    store::admin::resume_queue(client, queue).await
+    store::admin::resume(client, queue).await
 }
 
-/// Which jobs [`back`] retries.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Which {
-    Any,
-    OnlyFailed,
-}
-
-/// Retries a waiting or finished job. Returns whether it is due now.
-async fn back(client: &impl Queryable, id: JobId, which: Which) -> Result<bool, Error> {
-    let only_failed = which == Which::OnlyFailed;
-    if !store::admin::retry_unfinished(client, &[id], only_failed).await?.is_empty() {
-        return Ok(true);
-    }
-    // Read first: in a failed transaction, no query succeeds.
-    let unique_key = store::read::unique_keys_of(client, &[id]).await?.pop().map(|(_, key)| key);
-    match store::admin::retry_finished(client, &[id], only_failed).await {
-        Ok(found) => Ok(!found.is_empty()),
-        Err(Error::Database(cause)) if cause.as_db_error().and_then(|db| db.constraint()) == Some("job_unique_key") => {
-            Err(Error::KeyTaken { id, unique_key: unique_key.unwrap_or_default(), source: cause })
-        }
-        Err(error) => Err(error),
+/// The error of a retry whose unique key is taken.
+async fn key_taken(client: &impl Queryable, id: JobId) -> Error {
+    match store::read::unique_key_of(client, id).await {
+        Ok(unique_key) => Error::KeyTaken { id, unique_key: unique_key.unwrap_or_default() },
+        Err(error) => error,
     }
 }

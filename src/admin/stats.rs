@@ -20,5 +20,5 @@ use crate::store;
 /// # Errors
 /// [`Error::Database`].
 pub async fn stats(client: &impl Queryable) -> Result<Vec<QueueStats>, Error> {
-    store::read::queue_stats(client).await
+    store::read::stats(client).await
 }

@@ -33,7 +33,7 @@ impl Pause {
         let mut each = Each::new(out);
         for queue in &self.queues {
             let paused = connection.answer(async |tx| admin::pause(tx, queue).await).await;
-            each.was(paused.map_err(Failure::from).map(|()| format!("queue {queue} paused")))?;
+            each.was(paused.map_err(Failure::from).map(|_| format!("queue {queue} paused")))?;
         }
         each.end()
     }
@@ -45,7 +45,7 @@ impl Resume {
         let mut each = Each::new(out);
         for queue in &self.queues {
             let resumed = connection.answer(async |tx| admin::resume(tx, queue).await).await;
-            each.was(resumed.map_err(Failure::from).map(|()| format!("queue {queue} resumed")))?;
+            each.was(resumed.map_err(Failure::from).map(|_| format!("queue {queue} resumed")))?;
         }
         each.end()
     }

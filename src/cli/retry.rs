@@ -72,8 +72,8 @@ impl Retry {
             let one_by_one = match connection.answer(async |tx| admin::retry_failed_many(tx, &ids).await).await {
                 Ok(many) => {
                     each.were(many.retried.into_iter().map(retried_line))?;
-                    // A key that another job may have must not undo the others.
-                    many.keyed
+                    // Once more, for the error with the key.
+                    many.key_taken
                 }
                 // A locked job, or one edited into nonsense, does not stop the others.
                 Err(error) if is_about_one_job(&error) => ids,

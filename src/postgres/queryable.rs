@@ -3,7 +3,7 @@
 use bytes::Bytes;
 use deadpool_postgres::{Object, Transaction as PooledTransaction};
 use tokio_postgres::types::{ToSql, Type};
-use tokio_postgres::{Client, CopyInSink, Error, GenericClient, Row, SimpleQueryMessage, Transaction};
+use tokio_postgres::{Client, CopyInSink, Error, GenericClient, Row, Transaction};
 
 use super::Schema;
 
@@ -129,10 +129,6 @@ impl<'c, R: GenericClient + Sync> Statements<'c, R> {
 
     pub async fn batch_execute(&self, statement: &'static str) -> Result<(), Error> {
         self.client.batch_execute(&self.schema.statement(statement)).await
-    }
-
-    pub async fn simple_query(&self, statement: &'static str) -> Result<Vec<SimpleQueryMessage>, Error> {
-        self.client.simple_query(&self.schema.statement(statement)).await
     }
 
     pub async fn copy_in(&self, statement: &'static str) -> Result<CopyInSink<Bytes>, Error> {

@@ -60,8 +60,8 @@ impl SchemaStatus {
     }
 }
 
-/// The statements that create three roles with only the rights that they need: `postrider_enqueue`,
-/// `postrider_worker` and `postrider_read`, named after the schema. For `psql`, after each migration.
+/// The statements that create four roles with only the rights that they need: `postrider_enqueue`, `postrider_worker`,
+/// `postrider_read` and `postrider_operator`, named after the schema. For `psql`, after each migration.
 ///
 /// ```
 /// use postrider::Schema;

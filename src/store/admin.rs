@@ -1,4 +1,4 @@
-//! The statements of `admin`: retry, cancel, pause, resume.
+//! The statements of `admin`: retry, cancel, pause, resume. Each calls the function in the database that does it.
 
 use tokio_postgres::types::Type;
 
@@ -7,51 +7,83 @@ use crate::job::JobId;
 use crate::postgres::{Queryable, Statements};
 use crate::sql::sql;
 
-/// Makes waiting jobs due. Returns their ids.
-pub(crate) async fn retry_unfinished(
-    client: &impl Queryable,
-    ids: &[JobId],
-    only_failed: bool,
-) -> Result<Vec<JobId>, Error> {
-    let params = [(&ids as _, Type::INT8_ARRAY), (&only_failed as _, Type::BOOL)];
-    let rows = Statements::on(client).query_typed(sql!("admin/retry_unfinished"), &params).await?;
-    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+/// What `postrider.retry` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum RetryOutcome {
+    Retried,
+    /// It runs, so nothing was changed.
+    Running,
+    /// Only a failed job was asked for, and its latest finished attempt did not fail.
+    NotFailed,
+    /// Another unfinished job has its unique key.
+    KeyTaken,
+    NotFound,
 }
 
-/// Moves finished jobs back to their queues. Returns their ids.
-pub(crate) async fn retry_finished(
-    client: &impl Queryable,
-    ids: &[JobId],
-    only_failed: bool,
-) -> Result<Vec<JobId>, Error> {
-    let params = [(&ids as _, Type::INT8_ARRAY), (&only_failed as _, Type::BOOL)];
-    let rows = Statements::on(client).query_typed(sql!("admin/retry_finished"), &params).await?;
-    rows.iter().map(|row| Ok(row.try_get("id")?)).collect()
+/// What `postrider.cancel` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum CancelOutcome {
+    Cancelled,
+    /// It runs, so its worker is asked to stop it.
+    CancelRequested,
+    /// It has finished, so nothing was changed.
+    Finished,
+    NotFound,
 }
 
-/// The retention of a cancelled job in seconds, as registered by a worker of its queue. None without such a worker.
-pub(crate) async fn cancelled_retention(client: &impl Queryable, id: JobId) -> Result<Option<i64>, Error> {
-    let row = Statements::on(client).query_typed_opt(sql!("admin/cancelled_retention"), &[(&id, Type::INT8)]).await?;
-    row.map(|row| Ok(row.try_get(0)?)).transpose()
+impl RetryOutcome {
+    fn read(outcome: &str) -> Result<Self, Error> {
+        Ok(match outcome {
+            "retried" => Self::Retried,
+            "running" => Self::Running,
+            "not_failed" => Self::NotFailed,
+            "key_taken" => Self::KeyTaken,
+            "not_found" => Self::NotFound,
+            other => return Err(unknown(other)),
+        })
+    }
 }
 
-/// Cancels a waiting job. Returns whether it was waiting.
-pub(crate) async fn cancel_waiting(client: &impl Queryable, id: JobId, retention_seconds: i64) -> Result<bool, Error> {
-    let params = [(&id as _, Type::INT8), (&retention_seconds as _, Type::INT8)];
-    Ok(Statements::on(client).query_typed_opt(sql!("admin/cancel_waiting"), &params).await?.is_some())
+impl CancelOutcome {
+    fn read(outcome: &str) -> Result<Self, Error> {
+        Ok(match outcome {
+            "cancelled" => Self::Cancelled,
+            "cancel_requested" => Self::CancelRequested,
+            "finished" => Self::Finished,
+            "not_found" => Self::NotFound,
+            other => return Err(unknown(other)),
+        })
+    }
 }
 
-/// Requests the cancel of a running job. Returns whether it was running.
-pub(crate) async fn cancel_running(client: &impl Queryable, id: JobId) -> Result<bool, Error> {
-    Ok(Statements::on(client).query_typed_opt(sql!("admin/cancel_running"), &[(&id, Type::INT8)]).await?.is_some())
+fn unknown(outcome: &str) -> Error {
+    Error::invalid("outcome", format!("is {outcome:?}, which this release does not know"))
 }
 
-pub(crate) async fn pause_queue(client: &impl Queryable, queue: &str) -> Result<(), Error> {
-    Statements::on(client).query_typed(sql!("admin/pause_queue"), &[(&queue, Type::TEXT)]).await?;
-    Ok(())
+/// Makes a waiting job due, or moves a finished one back to its queue.
+pub(crate) async fn retry(client: &impl Queryable, id: JobId) -> Result<RetryOutcome, Error> {
+    let row = Statements::on(client).query_typed_one(sql!("admin/retry"), &[(&id, Type::INT8)]).await?;
+    RetryOutcome::read(row.try_get("outcome")?)
 }
 
-pub(crate) async fn resume_queue(client: &impl Queryable, queue: &str) -> Result<(), Error> {
-    Statements::on(client).query_typed(sql!("admin/resume_queue"), &[(&queue, Type::TEXT)]).await?;
-    Ok(())
+/// The same for jobs whose latest finished attempt failed. The others stay as they are.
+pub(crate) async fn retry_failed(client: &impl Queryable, ids: &[JobId]) -> Result<Vec<(JobId, RetryOutcome)>, Error> {
+    let rows = Statements::on(client).query_typed(sql!("admin/retry_failed"), &[(&ids, Type::INT8_ARRAY)]).await?;
+    rows.iter().map(|row| Ok((row.try_get("id")?, RetryOutcome::read(row.try_get("outcome")?)?))).collect()
+}
+
+/// Cancels a waiting job, or requests the cancel of a running one.
+pub(crate) async fn cancel(client: &impl Queryable, id: JobId) -> Result<CancelOutcome, Error> {
+    let row = Statements::on(client).query_typed_one(sql!("admin/cancel"), &[(&id, Type::INT8)]).await?;
+    CancelOutcome::read(row.try_get("outcome")?)
+}
+
+/// Returns whether the queue was not paused before.
+pub(crate) async fn pause(client: &impl Queryable, queue: &str) -> Result<bool, Error> {
+    Ok(Statements::on(client).query_typed_one(sql!("admin/pause"), &[(&queue, Type::TEXT)]).await?.try_get(0)?)
+}
+
+/// Returns whether the queue was paused.
+pub(crate) async fn resume(client: &impl Queryable, queue: &str) -> Result<bool, Error> {
+    Ok(Statements::on(client).query_typed_one(sql!("admin/resume"), &[(&queue, Type::TEXT)]).await?.try_get(0)?)
 }

@@ -56,13 +56,8 @@ pub(crate) async fn make_partition(database: &Database, day: NaiveDate) -> Resul
 /// Creates the partition for jobs that finish now and have this retention.
 pub(crate) async fn make_partition_for(database: &Database, retention_seconds: i64) -> Result<(), Error> {
     let tx = database.begin(LIMITS).await?;
-    tx.commit_with(make_partition_in(&tx, retention_seconds)).await
-}
-
-/// The same on a connection of the caller.
-pub(crate) async fn make_partition_in(client: &impl Queryable, retention_seconds: i64) -> Result<(), Error> {
-    let params = [(&retention_seconds as _, Type::INT8)];
-    Statements::on(client).query_typed(sql!("history/make_history_partition_for"), &params).await?;
+    let params: Params<'_> = &[(&retention_seconds, Type::INT8)];
+    tx.commit_with(Statements::on(&tx).query_typed(sql!("history/make_history_partition_for"), params)).await?;
     Ok(())
 }
 

@@ -1,17 +1,14 @@
 //! The statements that read jobs and stats.
 
 use chrono::{DateTime, Utc};
+use tokio_postgres::Row;
 use tokio_postgres::types::Type;
-use tokio_postgres::{Row, SimpleQueryMessage, SimpleQueryRow};
 
 use crate::error::Error;
 use crate::job::{Count, FailedFilter, ListFilter, QueueStats};
 use crate::job::{JobId, JobRecord, State, StoredJson, StoredTime};
 use crate::postgres::{Queryable, Statements};
 use crate::sql::sql;
-
-/// The highest count that `stats` returns.
-const COUNT_CAP: i64 = 10_000;
 
 pub(crate) async fn find_job(client: &impl Queryable, id: JobId) -> Result<Option<JobRecord>, Error> {
     let row = Statements::on(client).query_typed_opt(sql!("read/find_job"), &[(&id, Type::INT8)]).await?;
@@ -62,41 +59,24 @@ pub(crate) async fn list_failed(
     rows.iter().map(|row| Ok((time(row, "failed_at")?.unwrap_or_default(), job_record(row)?))).collect()
 }
 
-/// The stats of all queues. The statement has no parameters. It turns JIT off for the rest of a caller's transaction.
-pub(crate) async fn queue_stats(client: &impl Queryable) -> Result<Vec<QueueStats>, Error> {
-    let messages = Statements::on(client).simple_query(sql!("read/queue_stats")).await?;
-    messages
-        .iter()
-        .filter_map(|message| match message {
-            SimpleQueryMessage::Row(row) => Some(queue_figures(row)),
-            _ => None,
-        })
-        .collect()
+/// The stats of all queues.
+pub(crate) async fn stats(client: &impl Queryable) -> Result<Vec<QueueStats>, Error> {
+    let rows = Statements::on(client).query_typed(sql!("read/stats"), &[]).await?;
+    rows.iter().map(queue_stats).collect()
 }
 
-fn queue_figures(row: &SimpleQueryRow) -> Result<QueueStats, Error> {
-    let text = |column: &'static str| -> Result<Option<&str>, Error> { Ok(row.try_get(column)?) };
-    let flag = |column| Ok::<_, Error>(text(column)? == Some("t"));
-    let number = |column| text(column)?.unwrap_or_default().parse::<i64>().map_err(|_| unreadable(column));
-    let count = |column, cut| {
-        let found = number(column)?;
-        Ok::<_, Error>(Count { value: found.min(COUNT_CAP), capped: cut || found > COUNT_CAP })
-    };
-    let oldest = "oldest_waiting_seconds";
+fn queue_stats(row: &Row) -> Result<QueueStats, Error> {
+    let count = |value, capped| Ok::<_, Error>(Count { value: row.try_get(value)?, capped: row.try_get(capped)? });
     Ok(QueueStats {
-        queue: text("queue")?.unwrap_or_default().to_owned(),
-        available: count("available", flag("due_cut")?)?,
-        running: count("running", false)?,
-        scheduled: count("scheduled", flag("later_cut")?)?,
-        retryable: count("retryable", flag("failed_cut")?)?,
-        oldest_waiting_seconds: text(oldest)?.map(|age| age.parse().map_err(|_| unreadable(oldest))).transpose()?,
-        workers: number("workers")?,
-        paused: flag("paused")?,
+        queue: row.try_get("queue")?,
+        available: count("available", "available_capped")?,
+        running: count("running", "running_capped")?,
+        scheduled: count("scheduled", "scheduled_capped")?,
+        retryable: count("retryable", "retryable_capped")?,
+        oldest_waiting_seconds: row.try_get("oldest_waiting_seconds")?,
+        workers: row.try_get("workers")?,
+        paused: row.try_get("paused")?,
     })
-}
-
-fn unreadable(column: &'static str) -> Error {
-    Error::invalid(column, "of queue_stats is not a number")
 }
 
 fn job_record(row: &Row) -> Result<JobRecord, Error> {
@@ -129,10 +109,10 @@ fn job_record(row: &Row) -> Result<JobRecord, Error> {
     })
 }
 
-/// The unique keys of finished jobs. Jobs without one are omitted.
-pub(crate) async fn unique_keys_of(client: &impl Queryable, ids: &[JobId]) -> Result<Vec<(JobId, String)>, Error> {
-    let rows = Statements::on(client).query_typed(sql!("read/unique_keys_of"), &[(&ids, Type::INT8_ARRAY)]).await?;
-    rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get("unique_key")?))).collect()
+/// The unique key of a finished job.
+pub(crate) async fn unique_key_of(client: &impl Queryable, id: JobId) -> Result<Option<String>, Error> {
+    let row = Statements::on(client).query_typed_opt(sql!("read/unique_key_of"), &[(&id, Type::INT8)]).await?;
+    Ok(row.map(|row| row.try_get("unique_key")).transpose()?)
 }
 
 fn time(row: &Row, column: &str) -> Result<Option<DateTime<Utc>>, Error> {

@@ -4,6 +4,7 @@
 mod admin;
 mod app;
 mod cli;
+mod conformance;
 mod house;
 mod postgres;
 mod queue;

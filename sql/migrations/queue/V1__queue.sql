@@ -1,9 +1,9 @@
--- The queue's tables and functions. Only the view postrider.jobs and the function postrider.enqueue are public.
+-- The queue's tables and functions. Those that docs/CONTRACT.md describes are public, the others are internal.
 --
 -- The migrator or an administrator has created the schema before this runs.
 
 COMMENT ON SCHEMA postrider IS
-    'Postrider job queue. Public API: the view jobs, the function enqueue. The rest may change in any release.';
+    'Postrider job queue. Public API: the view jobs; the functions enqueue, enqueue_with_outcome, retry, cancel, pause, resume and stats. The rest may change in any release.';
 
 -- The hot table: unfinished jobs only. It stays small because the statement that finishes a job moves it to
 -- job_history.
@@ -697,3 +697,266 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION postrider.find_job IS 'Internal. Returns one job of the view jobs.';
+
+-- The claim number is kept, so that former attempts stay fenced off. The settings are for plans that were made while the
+-- tables were small, as in complete.
+CREATE FUNCTION postrider.requeue(id bigint, only_failed boolean) RETURNS boolean
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    the_queue  text;
+    the_run_at timestamptz;
+BEGIN
+    WITH taken AS (
+        DELETE FROM postrider.job_history WHERE id = $1 AND (NOT $2 OR state = 'discarded') RETURNING *
+    )
+    INSERT INTO postrider.job (
+        id, run_at, created_at, attempted_at, attempted_by, claim, attempt, max_attempts,
+        priority, queue, kind, args, errors, unique_key,
+        options, group_key, flow)
+    SELECT id, now(), created_at, attempted_at, attempted_by, claim, 0, max_attempts,
+           priority, queue, kind, args, errors, unique_key,
+           options, group_key, flow
+    FROM taken
+    RETURNING queue, run_at INTO the_queue, the_run_at;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM postrider.announce_return(the_queue, the_run_at);
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION postrider.requeue IS
+    'Internal. Moves a finished job back to its queue with its attempts reset. With only_failed, only a discarded one. Returns whether there was one.';
+
+CREATE FUNCTION postrider.retry(id bigint, only_failed boolean DEFAULT false) RETURNS text
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+DECLARE
+    the_queue   text;
+    the_run_at  timestamptz;
+    is_finished boolean;
+    is_running  boolean;
+    has_failed  boolean;
+    the_key     text;
+    refused_by  text;
+BEGIN
+    -- Between two statements, the job may start, finish or return.
+    FOR try IN 1..5 LOOP
+        UPDATE postrider.job AS j SET run_at = least(j.run_at, now()), cancel_requested_at = NULL
+        WHERE j.id = $1 AND NOT j.running AND (NOT $2 OR j.failed_at IS NOT NULL)
+        RETURNING j.queue, j.run_at INTO the_queue, the_run_at;
+        IF FOUND THEN
+            PERFORM postrider.announce_return(the_queue, the_run_at);
+            RETURN 'retried';
+        END IF;
+        SELECT * INTO is_finished, is_running, has_failed, the_key FROM (
+            SELECT false, j.running, j.failed_at IS NOT NULL, NULL FROM postrider.job AS j WHERE j.id = $1
+            UNION ALL
+            SELECT true, false, h.state = 'discarded', h.unique_key FROM postrider.job_history AS h WHERE h.id = $1
+        ) AS found LIMIT 1;
+        CASE
+            WHEN NOT FOUND THEN
+                RETURN 'not_found';
+            WHEN is_running THEN
+                RETURN 'running';
+            WHEN $2 AND NOT has_failed THEN
+                RETURN 'not_failed';
+            WHEN is_finished AND the_key IS NULL THEN
+                IF postrider.requeue($1, $2) THEN
+                    RETURN 'retried';
+                END IF;
+            WHEN is_finished THEN
+                -- A subtransaction, so that a key that is taken does not fail the caller's transaction.
+                BEGIN
+                    IF postrider.requeue($1, $2) THEN
+                        RETURN 'retried';
+                    END IF;
+                EXCEPTION WHEN unique_violation THEN
+                    GET STACKED DIAGNOSTICS refused_by = CONSTRAINT_NAME;
+                    IF refused_by = 'job_unique_key' THEN
+                        RETURN 'key_taken';
+                    END IF;
+                    RAISE;
+                END;
+            ELSE
+                -- It waits since a moment ago.
+        END CASE;
+    END LOOP;
+    RAISE EXCEPTION 'job % changes its state again and again', $1 USING ERRCODE = 'serialization_failure';
+END
+$$;
+COMMENT ON FUNCTION postrider.retry IS
+    'Makes a waiting job due now, or moves a finished one back to its queue with its attempts reset. With only_failed, only if its latest finished attempt failed. Returns retried, running, not_failed, key_taken (another unfinished job has its unique_key) or not_found.';
+
+CREATE FUNCTION postrider.cancel(id bigint) RETURNS text
+LANGUAGE plpgsql SET enable_seqscan = off AS $$
+#variable_conflict use_column
+DECLARE
+    is_running  boolean;
+    retention   bigint;
+BEGIN
+    -- Between two statements, the job may start, finish or return.
+    FOR try IN 1..5 LOOP
+        SELECT j.running INTO is_running FROM postrider.job AS j WHERE j.id = $1;
+        IF NOT FOUND THEN
+            IF EXISTS (SELECT FROM postrider.job_history AS h WHERE h.id = $1) THEN
+                RETURN 'finished';
+            END IF;
+            -- One snapshot for both tables: the job may just have returned from the history.
+            IF NOT EXISTS (SELECT FROM postrider.job AS j WHERE j.id = $1
+                           UNION ALL SELECT FROM postrider.job_history AS h WHERE h.id = $1) THEN
+                RETURN 'not_found';
+            END IF;
+        ELSIF is_running THEN
+            UPDATE postrider.job AS j SET cancel_requested_at = coalesce(j.cancel_requested_at, now())
+            WHERE j.id = $1 AND j.running;
+            IF FOUND THEN
+                PERFORM postrider.notify('cancel');
+                RETURN 'cancel_requested';
+            END IF;
+        ELSE
+            -- That of the most recently started worker of the queue, else 24 h.
+            retention := coalesce((
+                SELECT greatest(least(w.cancelled_seconds, 31536000), 0)
+                FROM postrider.job AS j JOIN postrider.worker AS w ON j.queue = ANY (w.queues)
+                WHERE j.id = $1 AND w.cancelled_seconds IS NOT NULL
+                ORDER BY w.started_at DESC LIMIT 1), 86400);
+            -- If no worker has run for a while, the history may lack the partition.
+            PERFORM postrider.make_history_partition(postrider.expires_on(retention));
+            WITH cancelled AS (
+                DELETE FROM postrider.job AS j WHERE j.id = $1 AND NOT j.running RETURNING j.*
+            )
+            INSERT INTO postrider.job_history (
+                id, run_at, created_at, attempted_at, finished_at, attempted_by, expires_on, claim, attempt, max_attempts,
+                priority, crash_count, state, queue, kind, args, errors, unique_key,
+                options, group_key, flow)
+            SELECT id, run_at, created_at, attempted_at, now(), attempted_by, postrider.expires_on(retention), claim,
+                   attempt, max_attempts, priority, crash_count, 'cancelled', queue, kind, args, errors, unique_key,
+                   options, group_key, flow
+            FROM cancelled
+            WHERE awaited IS NULL OR postrider.notify_finished(id);
+            IF FOUND THEN
+                RETURN 'cancelled';
+            END IF;
+        END IF;
+    END LOOP;
+    RAISE EXCEPTION 'job % changes its state again and again', $1 USING ERRCODE = 'serialization_failure';
+END
+$$;
+COMMENT ON FUNCTION postrider.cancel IS
+    'Cancels a waiting job, or asks the worker of a running one to stop it. Returns cancelled, cancel_requested, finished (nothing was changed) or not_found. Keeps a cancelled job as long as the most recently started worker of its queue does, or 24 h.';
+
+CREATE FUNCTION postrider.pause(queue text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    the_queue postrider.queue_name := coalesce($1, '');
+BEGIN
+    INSERT INTO postrider.queue AS q (name, paused_at) VALUES (the_queue, now())
+    ON CONFLICT (name) DO UPDATE SET paused_at = excluded.paused_at WHERE q.paused_at IS NULL;
+    RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION postrider.pause IS
+    'Pauses a queue: no worker claims its jobs, and running ones continue. Returns whether it was not paused before.';
+
+CREATE FUNCTION postrider.resume(queue text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+DECLARE
+    the_queue postrider.queue_name := coalesce($1, '');
+BEGIN
+    UPDATE postrider.queue AS q SET paused_at = NULL WHERE q.name = the_queue AND q.paused_at IS NOT NULL;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM postrider.announce_return(the_queue, now());
+    RETURN true;
+END
+$$;
+COMMENT ON FUNCTION postrider.resume IS 'Resumes a paused queue. Returns whether it was paused.';
+
+-- Each scan reads at most 20,002 rows of one queue and priority, due or waiting, so that a backlog of millions costs no
+-- more than one of thousands. *_cut means that a scan ended early.
+--
+-- By its estimates, the planner would use JIT, which takes 30 times as long as the query runs.
+CREATE FUNCTION postrider.stats(
+    OUT queue                  text,
+    OUT available              bigint,
+    OUT available_capped       boolean,
+    OUT running                bigint,
+    OUT running_capped         boolean,
+    OUT scheduled              bigint,
+    OUT scheduled_capped       boolean,
+    OUT retryable              bigint,
+    OUT retryable_capped       boolean,
+    OUT oldest_waiting_seconds double precision,
+    OUT workers                bigint,
+    OUT paused                 boolean
+) RETURNS SETOF record
+LANGUAGE sql STABLE SET jit = off AS $$
+    WITH RECURSIVE used (queue) AS (
+        -- The distinct queues, by a loose index scan of job_claim.
+        (SELECT queue FROM postrider.job ORDER BY queue LIMIT 1)
+        UNION ALL
+        SELECT (SELECT j.queue FROM postrider.job AS j WHERE j.queue > used.queue ORDER BY j.queue LIMIT 1)
+        FROM used WHERE used.queue IS NOT NULL
+    ),
+    known AS (
+        SELECT queue FROM used WHERE queue IS NOT NULL
+        UNION
+        SELECT name FROM postrider.queue
+        UNION
+        SELECT unnest(queues) FROM postrider.worker
+    ),
+    failed AS (
+        -- Uses a separate index, because retried jobs are at the end of a long backlog.
+        SELECT queue, running FROM postrider.job WHERE failed_at IS NOT NULL ORDER BY failed_at DESC, id DESC LIMIT 20002
+    ),
+    retryable AS (
+        SELECT queue, count(*) FILTER (WHERE NOT running) AS retryable FROM failed GROUP BY queue
+    ),
+    counted AS (
+        SELECT known.queue,
+               sum(due.available) AS available, sum(due.running) AS running,
+               sum(due.retryable) + sum(later.retryable) AS retryable,
+               sum(later.scheduled) AS scheduled,
+               min(due.oldest) AS oldest,
+               bool_or(due.walked > 20001) AS due_cut,
+               bool_or(later.walked > 20001) AS later_cut
+        FROM known
+        CROSS JOIN (VALUES (1::smallint), (2::smallint), (3::smallint), (4::smallint)) AS p (priority)
+        CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE NOT running AND failed_at IS NULL) AS available,
+                   count(*) FILTER (WHERE running) AS running,
+                   count(*) FILTER (WHERE NOT running AND failed_at IS NOT NULL) AS retryable,
+                   min(run_at) FILTER (WHERE NOT running) AS oldest,
+                   count(*) AS walked
+            FROM (SELECT running, failed_at, run_at FROM postrider.job
+                  WHERE queue = known.queue AND priority = p.priority AND run_at <= now()
+                  ORDER BY run_at LIMIT 20002) AS j) AS due
+        CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE failed_at IS NULL) AS scheduled,
+                   count(*) FILTER (WHERE failed_at IS NOT NULL) AS retryable,
+                   count(*) AS walked
+            FROM (SELECT failed_at FROM postrider.job
+                  WHERE queue = known.queue AND priority = p.priority AND run_at > now()
+                  ORDER BY run_at LIMIT 20002) AS j) AS later
+        GROUP BY known.queue
+    )
+    SELECT postrider.readable(counted.queue),
+           least(counted.available, 10000)::bigint, counted.due_cut OR counted.available > 10000,
+           least(counted.running, 10000)::bigint, counted.running > 10000,
+           least(counted.scheduled, 10000)::bigint, counted.later_cut OR counted.scheduled > 10000,
+           least(all_failed.retryable, 10000)::bigint,
+           (SELECT count(*) > 20001 FROM failed) OR all_failed.retryable > 10000,
+           extract(epoch FROM now() - counted.oldest)::double precision,
+           (SELECT count(*) FROM postrider.worker AS w
+            WHERE counted.queue = ANY (w.queues)
+              AND w.heartbeat_at > now() - make_interval(secs => w.lease_ms / 1000.0)),
+           EXISTS (SELECT FROM postrider.queue AS q WHERE q.name = counted.queue AND q.paused_at IS NOT NULL)
+    FROM counted
+    LEFT JOIN retryable ON retryable.queue = counted.queue
+    CROSS JOIN LATERAL (SELECT greatest(counted.retryable, retryable.retryable, 0) AS retryable) AS all_failed
+    ORDER BY counted.queue
+$$;
+COMMENT ON FUNCTION postrider.stats IS
+    'Stats of every queue that has jobs, workers or settings. A count is exact up to 10,000. With *_capped, the true count may be higher.';

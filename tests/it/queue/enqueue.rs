@@ -307,8 +307,8 @@ async fn bad_input_is_a_typed_error_before_any_sql_is_sent() {
         ("queue", good().queue("a b").max_attempts(0).queue("good").await),
         ("jobs", enqueue_many(&client, &[]).await.map(|jobs| jobs[0])),
         ("jobs", enqueue_many(&client, &vec![NewJob::of(&task("")).unwrap(); MAX_BATCH + 1]).await.map(|jobs| jobs[0])),
-        ("queue", admin::pause(&client, "a b").await.map(|()| any)),
-        ("queue", admin::resume(&client, "").await.map(|()| any)),
+        ("queue", admin::pause(&client, "a b").await.map(|_| any)),
+        ("queue", admin::resume(&client, "").await.map(|_| any)),
     ];
     for (number, (wanted, result)) in refused.into_iter().enumerate() {
         match result {

@@ -17,6 +17,7 @@ use tokio_postgres::error::SqlState;
 const ENQUEUE: &str = "IN ROLE postrider_enqueue";
 const WORKER: &str = "IN ROLE postrider_worker";
 const READ: &str = "IN ROLE postrider_read";
+const OPERATOR: &str = "IN ROLE postrider_operator";
 
 /// A migrated database in which an administrator has run `sql/roles.sql`, twice.
 async fn with_roles() -> TestDatabase {
@@ -53,7 +54,14 @@ fn is_refused<T>(result: Result<T, Error>) -> bool {
     matches!(result, Err(Error::Database(error)) if error.code() == Some(&SqlState::INSUFFICIENT_PRIVILEGE))
 }
 
-/// What none of the three may: change the schema, its functions or the rights.
+/// Drops all partitions of the history.
+const DROP_PARTITIONS: &str = "DO $$ DECLARE name text; BEGIN
+    FOR name IN SELECT relname FROM pg_class WHERE relname ~ '^job_history_[0-9]{8}$' LOOP
+        EXECUTE format('DROP TABLE postrider.%I', name);
+    END LOOP;
+END $$";
+
+/// What none of the four may: change the schema, its functions or the rights.
 const CHANGES: [&str; 19] = [
     "CREATE TABLE postrider.mine (id int)",
     "CREATE TABLE public.mine (id int)",
@@ -230,7 +238,7 @@ async fn no_search_path_of_a_caller_leads_a_privileged_function_astray() {
     assert_eq!(
         number(&admin, "SELECT count(*) FROM pg_proc WHERE prosecdef AND pronamespace = 'postrider'::regnamespace")
             .await,
-        6
+        10
     );
     let login = Login::new(&db, ENQUEUE).await;
     let client = login.connect().await;
@@ -267,16 +275,7 @@ async fn a_worker_without_other_rights_claims_finishes_retries_and_rescues() {
     number(&client, r#"SELECT postrider.enqueue('task', '{"name": "by sql"}', unique_key => 'k')"#).await;
 
     // A partition that a finish will want, and one that is made ahead.
-    admin
-        .batch_execute(
-            "DO $$ DECLARE name text; BEGIN
-                 FOR name IN SELECT relname FROM pg_class WHERE relname ~ '^job_history_[0-9]{8}$' LOOP
-                     EXECUTE format('DROP TABLE postrider.%I', name);
-                 END LOOP;
-             END $$",
-        )
-        .await
-        .unwrap();
+    admin.batch_execute(DROP_PARTITIONS).await.unwrap();
 
     let mut dying = TestWorker::start(
         &login.database(),
@@ -460,7 +459,7 @@ async fn a_role_that_reads_writes_nothing() {
     for refused in [
         admin::retry(&client, id).await.map(drop),
         admin::cancel(&client, id).await.map(drop),
-        admin::pause(&client, "default").await,
+        admin::pause(&client, "default").await.map(drop),
         enqueue(&client, &task("")).await.map(drop),
         enqueue_many(&client, &tasks(2)).await.map(drop),
     ] {
@@ -468,6 +467,56 @@ async fn a_role_that_reads_writes_nothing() {
     }
     let tx = client.transaction().await.unwrap();
     assert!(is_refused(enqueue_copy(&tx, tasks(2).into_iter().map(Ok)).await));
+}
+
+#[tokio::test]
+async fn a_role_that_operates_changes_jobs_and_queues_by_the_functions_only() {
+    let db = with_roles().await;
+    let admin = db.connect().await;
+    let login = Login::new(&db, OPERATOR).await;
+    let client = login.connect().await;
+    let command = |args: &[&str]| run(worker_command(&login.url, args.iter().map(|arg| (*arg).to_owned()))).done();
+    // The cancel has to make the partition.
+    admin.batch_execute(DROP_PARTITIONS).await.unwrap();
+    let waiting = crate::support::jobs::waiting(&admin, "k").await;
+    assert_eq!(admin::cancel(&client, waiting).await.unwrap().state, State::Cancelled);
+
+    let failed = crate::support::jobs::finished(&admin, "k", "discarded").await;
+    crate::support::jobs::set_key(&admin, failed, "a key").await;
+    let holder = crate::support::jobs::waiting(&admin, "k").await;
+    crate::support::jobs::set_key(&admin, holder, "a key").await;
+    assert!(matches!(admin::retry(&client, failed).await, Err(Error::KeyTaken { .. })));
+    admin::cancel(&client, holder).await.unwrap();
+    let running = crate::support::jobs::running(&admin, "k").await;
+    assert_eq!(admin::cancel(&client, running).await.unwrap().state, State::Running);
+    for args in [
+        &["retry", &failed.to_string()][..],
+        &["retry", "--all-failed"],
+        &["pause", "default"],
+        &["resume", "default"],
+        &["list", "--json"],
+        &["stats", "--json"],
+    ] {
+        command(args);
+    }
+    assert_eq!(job(&admin, failed).await.state, State::Available);
+
+    all_are_refused(&client, &CHANGES).await;
+    all_are_refused(
+        &client,
+        &[
+            "SELECT postrider.enqueue('k')",
+            "SELECT postrider.requeue(1, false)",
+            "SELECT postrider.complete(1, 1, gen_random_uuid(), 1)",
+            "SELECT postrider.notify('cancel')",
+            "SELECT postrider.make_history_partition('2001-01-01')",
+            "UPDATE postrider.job SET run_at = now()",
+            "DELETE FROM postrider.job_history",
+            "INSERT INTO postrider.queue VALUES ('mail', now())",
+            "SELECT * FROM public.tablos",
+        ],
+    )
+    .await;
 }
 
 /// A hosted Postgres has no superuser for its users.
@@ -479,7 +528,7 @@ async fn an_administrator_without_superuser_rights_can_set_up_the_roles() {
     let owner = Login::new(&db, "CREATEROLE").await;
     let admin = db.connect().await;
     let grants = if number(&admin, "SELECT current_setting('server_version_num')::bigint").await >= 160_000 {
-        "GRANT postrider_enqueue, postrider_worker, postrider_read TO {owner} WITH ADMIN OPTION"
+        "GRANT postrider_enqueue, postrider_worker, postrider_read, postrider_operator TO {owner} WITH ADMIN OPTION"
     } else {
         // Before 16, a role that may create roles may grant all roles that are no superusers.
         "SELECT 1"

@@ -1,0 +1,1 @@
+SELECT postrider.cancel($1) AS outcome

@@ -1,0 +1,1 @@
+SELECT postrider.pause($1)

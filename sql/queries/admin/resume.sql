@@ -1,0 +1,1 @@
+SELECT postrider.resume($1)

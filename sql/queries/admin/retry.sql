@@ -1,0 +1,1 @@
+SELECT postrider.retry($1) AS outcome
