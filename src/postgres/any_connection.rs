@@ -72,23 +72,27 @@ pub trait BlockingConnection: BlockingSealed + Sized {
     fn is_open(&mut self) -> bool;
 }
 
-/// A connection of `sqlx` through a transaction pooler that knows no prepared statements, such as `PgBouncer` before
-/// 1.21 or without `max_prepared_statements`. No statement stays prepared: each takes two round trips. Like
-/// `.persistent(false)` for your own queries. Other drivers need it not: `sea-orm` always prepares, the others never do.
+/// A transaction of `sqlx` through a transaction pooler that knows no prepared statements, such as `PgBouncer` before
+/// 1.21 or without `max_prepared_statements`. No statement stays prepared, as with `.persistent(false)` for your own
+/// queries. Each takes two round trips, between which the pooler may change the server's connection: hence only in a
+/// transaction.
+///
+/// Other drivers do not need it: `sea-orm` prepares every statement, `diesel-async` closes each at once (so it needs a
+/// transaction, too), the others prepare none.
 ///
 /// ```ignore
 /// use postrider::postgres::Unprepared;
 ///
 /// let mut tx = pool.begin().await?;
-/// postrider::enqueue(Unprepared(&mut *tx), &mail).await?;
+/// postrider::enqueue(Unprepared(&mut tx), &mail).await?;
 /// tx.commit().await?;
 /// ```
 #[derive(Debug)]
-pub struct Unprepared<C>(pub C);
+pub struct Unprepared<T>(pub T);
 
-impl<C: AnySealed> AnySealed for Unprepared<C> {}
+impl<T: AnySealed> AnySealed for Unprepared<T> {}
 
-impl<'c, C: AnyConnection<'c>> AnyConnection<'c> for Unprepared<C> {
+impl<'c, T: AnyTransaction<'c>> AnyConnection<'c> for Unprepared<T> {
     async fn run(self, statement: Statement<'_>) -> Result<Returned, Error> {
         self.0.run(statement.unprepared()).await
     }

@@ -3,12 +3,14 @@
 //! ```text
 //! wait ──▶ watched (by id) ◀── listener: one LISTEN connection a process
 //!   │            ▲
-//!   │            └──────────── sweep: one statement for all that may have been missed
+//!   │            └──────────── sweep: one statement for all that are new, or may have been missed
 //!   └──▶ the finished job, from the history
 //! ```
 //!
-//! Promises: a wait ends soon after its job, whatever notifications are lost, and at its timeout at the latest. A job
-//! that nobody waits for sends no notification. A thousand waits are one connection and one statement a second.
+//! Promises: a wait ends soon after its job, whatever notifications are lost, and at its timeout at the latest, plus the
+//! limits of two statements if the database does not answer. A job that nobody has waited for sends no notification. All
+//! waits share one listening connection, one statement at a time that asks for their jobs, and four at a time that read
+//! finished ones.
 //!
 //! It decides nothing about a job. It marks it as awaited, in a column that no index has.
 
@@ -20,15 +22,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use crate::admin;
 use crate::error::Error;
 use crate::job::{JobId, JobRecord};
-use crate::postgres::{Database, Limits};
+use crate::postgres::{Database, Limits, within};
 use crate::store;
-use watched::Watched;
+use watched::{Progress, Question, Watched};
 
 /// The longest wait: a day. A longer timeout counts as this.
 pub const MAX_WAIT: Duration = Duration::from_hours(24);
@@ -38,6 +41,15 @@ pub const MAX_WAITS: usize = 100_000;
 
 /// The time limits of our statements. None of them waits for a lock.
 const LIMITS: Limits = Limits { statement: Duration::from_secs(5), lock: Duration::from_secs(1) };
+
+/// The same on our side, with the wait for a connection.
+const STATEMENT_WITHIN: Duration = Duration::from_secs(6);
+
+/// The time limit of the first look at a job, with the statement before it.
+const FIRST_LOOK_WITHIN: Duration = Duration::from_secs(15);
+
+/// The most finished jobs that are read at once, so that the waits leave connections of the pool to others.
+const READS_AT_ONCE: usize = 4;
 
 /// The delay before a job is read again after a transient error.
 const RETRY: Duration = Duration::from_millis(250);
@@ -75,6 +87,7 @@ pub struct Waiter {
 struct Shared {
     database: Database,
     watched: Watched,
+    reads: Semaphore,
     stop: CancellationToken,
     is_started: Mutex<bool>,
 }
@@ -94,6 +107,7 @@ impl Waiter {
         let shared = Shared {
             database: database.clone(),
             watched: Watched::default(),
+            reads: Semaphore::new(READS_AT_ONCE),
             stop: stop.clone(),
             is_started: Mutex::new(false),
         };
@@ -101,8 +115,10 @@ impl Waiter {
     }
 
     /// Waits until the job is completed, cancelled or discarded, and returns it. Returns None if it is unfinished after
-    /// `timeout` (at most [`MAX_WAIT`]), but not before a first look at the job. The job does not notice that somebody
-    /// waits, or waits no more.
+    /// `timeout` (at most [`MAX_WAIT`]). The job does not notice that somebody waits, or waits no more.
+    ///
+    /// Whatever the timeout, the wait looks at the job once, and reads it once it is finished. If the database does not
+    /// answer, the first may take up to 15 s, the second up to 6 s.
     ///
     /// With [`Enqueue::awaited`](crate::enqueue::Enqueue::awaited), the job sends a notification when it finishes.
     /// Without it, the wait marks the job first. Notifications may be lost: then the wait asks after 1, 2, 4, 8 and each
@@ -111,12 +127,18 @@ impl Waiter {
     /// # Errors
     /// [`Error::NotFound`] if there is no such job: it was enqueued in a transaction that is not committed yet, its
     /// history is over, or its kind keeps no history ([`Job::KEEP_COMPLETED`](crate::Job::KEEP_COMPLETED)).
-    /// [`Error::Invalid`] beyond [`MAX_WAITS`] waits. Errors of the database, of the first look at the job only.
+    /// [`Error::Invalid`] beyond [`MAX_WAITS`] waits. Errors of the database: of the first look at the job, and of the
+    /// reading of the finished one. Transient errors of the latter only after the timeout.
     pub async fn wait(&self, id: JobId, timeout: Duration) -> Result<Option<JobRecord>, Error> {
-        let deadline = Instant::now() + timeout.min(MAX_WAIT);
+        let begin = Instant::now();
+        let deadline = begin + timeout.min(MAX_WAIT);
         let watch = self.shared.watched.watch(id)?;
         self.start();
-        self.shared.look_at(&[id]).await?;
+        match timeout_at(deadline.max(begin + FIRST_LOOK_WITHIN), watch.known()).await {
+            Ok(Progress::Refused) => self.shared.ask(&self.shared.watched.question(id)).await?,
+            Ok(_) => {}
+            Err(_) => return Err(Error::TimedOut(begin.elapsed())),
+        }
         loop {
             if timeout_at(deadline, watch.ended()).await.is_err() {
                 return Ok(None);
@@ -144,12 +166,14 @@ impl Waiter {
 
 impl Shared {
     /// Marks jobs as awaited, and ends the waits for those that are finished or unknown.
-    async fn look_at(&self, ids: &[JobId]) -> Result<(), Error> {
-        let tx = self.database.begin(LIMITS).await?;
-        let looked_at = tx.commit_with(store::wait::await_jobs(&tx, ids)).await?;
-        for job in looked_at {
+    async fn ask(&self, question: &Question) -> Result<(), Error> {
+        let awaited = async {
+            let tx = self.database.begin(LIMITS).await?;
+            tx.commit_with(store::wait::await_jobs(&tx, &question.ids)).await
+        };
+        for job in within(STATEMENT_WITHIN, awaited).await? {
             if job.is_unfinished {
-                self.watched.looked_at(job.id, job.is_marked);
+                self.watched.is_unfinished(job.id, job.is_marked, question);
             } else {
                 self.watched.end(job.id);
             }
@@ -158,7 +182,12 @@ impl Shared {
     }
 
     async fn find(&self, id: JobId) -> Result<Option<JobRecord>, Error> {
-        let tx = self.database.begin(LIMITS).await?;
-        admin::find(&tx, id).await
+        let found = async {
+            // Never closed.
+            let _permit = self.reads.acquire().await;
+            let tx = self.database.begin(LIMITS).await?;
+            admin::find(&tx, id).await
+        };
+        within(STATEMENT_WITHIN, found).await
     }
 }

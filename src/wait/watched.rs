@@ -1,7 +1,7 @@
-//! The jobs that are waited for, and when to ask for them again.
+//! The jobs that are waited for, and when to ask for them.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,130 +20,233 @@ const LONGEST: Duration = Duration::from_secs(15);
 const FIRST_UNMARKED: Duration = Duration::from_millis(10);
 /// The most jobs of one question.
 const MAX_ASKED: usize = 1_000;
+/// A question also asks for jobs that are due within this time, so that many waits need few questions.
+const EARLY: Duration = Duration::from_millis(250);
+
+#[derive(Clone, Default)]
+pub(super) struct Watched(Arc<Shared>);
 
 #[derive(Default)]
-pub(super) struct Watched {
-    jobs: Arc<Mutex<HashMap<JobId, Job>>>,
-    /// A job is to be asked for earlier than was known.
-    changed: Notify,
+struct Shared {
+    jobs: Mutex<Jobs>,
+    /// The next question is earlier than was known.
+    is_earlier: Notify,
+}
+
+#[derive(Default)]
+struct Jobs {
+    by_id: HashMap<JobId, Job>,
+    /// The time of the next question of each.
+    questions: BTreeSet<(Instant, JobId)>,
+    waits: usize,
+    /// How often all jobs were to be asked for.
+    round: u64,
 }
 
 struct Job {
     waits: usize,
-    /// Whether it has ended.
-    ended: watch::Sender<bool>,
+    progress: watch::Sender<Progress>,
+    /// The delay before the latest question.
     delay: Duration,
-    next_question: Option<Instant>,
+    next_question: Instant,
+}
+
+/// What is known of a job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Progress {
+    /// Nothing yet.
+    Unknown,
+    /// The database has refused the first question.
+    Refused,
+    Unfinished,
+    /// Finished, or there is no such job.
+    Ended,
+}
+
+/// Jobs to ask for.
+pub(super) struct Question {
+    pub ids: Vec<JobId>,
+    round: u64,
 }
 
 impl Watched {
-    /// Watches a job until the result is dropped.
+    /// Watches a job until the result is dropped. A job that was not watched is asked for at once.
     pub fn watch(&self, id: JobId) -> Result<Watch, Error> {
-        let mut jobs = self.jobs.lock();
-        if jobs.len() >= MAX_WAITS {
-            return Err(Error::invalid("wait", format!("would be one of more than {MAX_WAITS} jobs waited for")));
+        let mut jobs = self.0.jobs.lock();
+        if jobs.waits >= MAX_WAITS {
+            return Err(Error::invalid("wait", format!("would be one of more than {MAX_WAITS} waits")));
         }
-        let job = jobs.entry(id).or_insert_with(|| Job {
-            waits: 0,
-            ended: watch::Sender::new(false),
-            delay: Duration::ZERO,
-            next_question: None,
-        });
-        job.waits += 1;
-        Ok(Watch { id, ended: job.ended.subscribe(), sender: job.ended.clone(), jobs: Arc::clone(&self.jobs) })
+        jobs.waits += 1;
+        let progress = if let Some(job) = jobs.by_id.get_mut(&id) {
+            job.waits += 1;
+            job.progress.subscribe()
+        } else {
+            let now = Instant::now();
+            let sender = watch::Sender::new(Progress::Unknown);
+            let progress = sender.subscribe();
+            jobs.by_id.insert(id, Job { waits: 1, progress: sender, delay: Duration::ZERO, next_question: now });
+            jobs.questions.insert((now, id));
+            self.0.is_earlier.notify_one();
+            progress
+        };
+        Ok(Watch { id, progress, watched: self.clone() })
     }
 
     /// The job is unfinished: ask again, at longer and longer intervals.
-    pub fn looked_at(&self, id: JobId, is_marked: bool) {
+    pub fn is_unfinished(&self, id: JobId, is_marked: bool, question: &Question) {
+        let mut jobs = self.0.jobs.lock();
+        // Whether notifications may have been lost since the question was asked.
+        let is_old = jobs.round != question.round;
+        let Some(job) = jobs.by_id.get_mut(&id) else { return };
         let first = if is_marked { FIRST } else { FIRST_UNMARKED };
-        if let Some(job) = self.jobs.lock().get_mut(&id) {
-            let was_unmarked = job.delay < FIRST;
-            job.delay = match job.delay {
-                Duration::ZERO => first,
-                _ if is_marked && was_unmarked => FIRST,
-                delay => (delay * 2).min(LONGEST),
-            };
-            job.next_question = Some(Instant::now() + job.delay);
-            self.changed.notify_one();
+        job.delay = match job.delay {
+            _ if is_old => Duration::ZERO,
+            Duration::ZERO => first,
+            delay if is_marked && delay < FIRST => FIRST,
+            delay => (delay * 2).min(LONGEST),
+        };
+        let next = Instant::now() + job.delay;
+        // A notification may have come before the answer.
+        job.progress.send_if_modified(|progress| {
+            let is_news = matches!(progress, Progress::Unknown | Progress::Refused);
+            if is_news {
+                *progress = Progress::Unfinished;
+            }
+            is_news
+        });
+        if jobs.ask_at(id, next) {
+            self.0.is_earlier.notify_one();
         }
     }
 
     /// The job is finished or unknown.
     pub fn end(&self, id: JobId) {
-        if let Some(job) = self.jobs.lock().get(&id) {
-            job.ended.send_replace(true);
+        if let Some(job) = self.0.jobs.lock().by_id.get(&id) {
+            job.progress.send_replace(Progress::Ended);
+        }
+    }
+
+    /// The database has refused a question. Those who know nothing of their job yet ask themselves, to see why.
+    pub fn refused(&self, question: &Question) {
+        let jobs = self.0.jobs.lock();
+        for job in question.ids.iter().filter_map(|id| jobs.by_id.get(id)) {
+            job.progress.send_if_modified(|progress| {
+                let is_unknown = *progress == Progress::Unknown;
+                if is_unknown {
+                    *progress = Progress::Refused;
+                }
+                is_unknown
+            });
         }
     }
 
     /// Asks for all jobs now: notifications may have been lost.
     pub fn ask_for_all(&self) {
         let now = Instant::now();
-        for job in self.jobs.lock().values_mut() {
-            // Not before the first look.
-            if job.next_question.is_some() {
-                (job.delay, job.next_question) = (Duration::ZERO, Some(now));
-            }
+        let mut jobs = self.0.jobs.lock();
+        let Jobs { by_id, questions, round, .. } = &mut *jobs;
+        *round += 1;
+        questions.clear();
+        for (id, job) in by_id {
+            (job.delay, job.next_question) = (Duration::ZERO, now);
+            questions.insert((now, *id));
         }
-        self.changed.notify_one();
+        self.0.is_earlier.notify_one();
+    }
+
+    /// A question for one job, now.
+    pub fn question(&self, id: JobId) -> Question {
+        Question { ids: vec![id], round: self.0.jobs.lock().round }
     }
 
     /// Waits until jobs are to be asked for. Each is then asked for again only after an answer, or after `again_after`.
-    pub async fn due(&self, again_after: Duration) -> Vec<JobId> {
+    pub async fn due(&self, again_after: Duration) -> Question {
         loop {
             let next = {
-                let mut jobs = self.jobs.lock();
+                let mut jobs = self.0.jobs.lock();
                 let now = Instant::now();
-                let is_due = |job: &Job| job.next_question.is_some_and(|next| next <= now);
-                let due: Vec<JobId> =
-                    jobs.iter().filter(|(_, job)| is_due(job)).map(|(id, _)| *id).take(MAX_ASKED).collect();
-                if !due.is_empty() {
-                    for id in &due {
-                        if let Some(job) = jobs.get_mut(id) {
-                            job.next_question = Some(now + again_after);
-                        }
+                let next = jobs.questions.first().map(|(time, _)| *time);
+                if next.is_some_and(|next| next <= now) {
+                    let is_due = |(time, _): &&(Instant, JobId)| *time <= now + EARLY;
+                    let due = jobs.questions.iter().take_while(is_due).take(MAX_ASKED);
+                    let ids: Vec<JobId> = due.map(|(_, id)| *id).collect();
+                    for id in &ids {
+                        jobs.ask_at(*id, now + again_after);
                     }
-                    return due;
+                    return Question { ids, round: jobs.round };
                 }
-                jobs.values().filter_map(|job| job.next_question).min()
+                next
+            };
+            let next_is_due = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
             };
             tokio::select! {
-                () = self.changed.notified() => {}
-                () = async { if let Some(next) = next { tokio::time::sleep_until(next).await } else { std::future::pending().await } } => {}
+                () = self.0.is_earlier.notified() => {}
+                () = next_is_due => {}
             }
         }
+    }
+}
+
+impl Jobs {
+    /// Asks for the job at this time. Returns whether that is the earliest question.
+    fn ask_at(&mut self, id: JobId, time: Instant) -> bool {
+        let Some(job) = self.by_id.get_mut(&id) else { return false };
+        self.questions.remove(&(job.next_question, id));
+        job.next_question = time;
+        self.questions.insert((time, id));
+        self.questions.first() == Some(&(time, id))
     }
 }
 
 /// One wait for a job.
 pub(super) struct Watch {
     id: JobId,
-    ended: watch::Receiver<bool>,
-    sender: watch::Sender<bool>,
-    jobs: Arc<Mutex<HashMap<JobId, Job>>>,
+    progress: watch::Receiver<Progress>,
+    watched: Watched,
 }
 
 impl Watch {
+    /// Waits until something is known of the job, and returns it.
+    pub async fn known(&self) -> Progress {
+        self.progress_is(|progress| progress != Progress::Unknown).await
+    }
+
     /// Waits until the job has ended.
     pub async fn ended(&self) {
-        // The sender lives as long as this.
-        let _ = self.ended.clone().wait_for(|ended| *ended).await;
+        self.progress_is(|progress| progress == Progress::Ended).await;
+    }
+
+    async fn progress_is(&self, condition: impl Fn(Progress) -> bool) -> Progress {
+        let mut progress = self.progress.clone();
+        // The sender lives as long as this, so the wait cannot fail.
+        progress.wait_for(|progress| condition(*progress)).await.map_or(Progress::Unknown, |progress| *progress)
     }
 
     /// It has not ended after all.
     pub fn again(&self) {
-        self.sender.send_replace(false);
-        if let Some(job) = self.jobs.lock().get_mut(&self.id) {
-            (job.delay, job.next_question) = (Duration::ZERO, Some(Instant::now()));
+        let mut jobs = self.watched.0.jobs.lock();
+        if let Some(job) = jobs.by_id.get_mut(&self.id) {
+            job.progress.send_replace(Progress::Unfinished);
+            job.delay = Duration::ZERO;
+            jobs.ask_at(self.id, Instant::now());
+            self.watched.0.is_earlier.notify_one();
         }
     }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        if let Entry::Occupied(mut job) = self.jobs.lock().entry(self.id) {
-            job.get_mut().waits -= 1;
-            if job.get().waits == 0 {
-                job.remove();
+        let mut jobs = self.watched.0.jobs.lock();
+        jobs.waits -= 1;
+        if let Entry::Occupied(mut entry) = jobs.by_id.entry(self.id) {
+            entry.get_mut().waits -= 1;
+            if entry.get().waits == 0 {
+                let job = entry.remove();
+                jobs.questions.remove(&(job.next_question, self.id));
             }
         }
     }
@@ -156,45 +259,121 @@ mod tests {
 
     const SOON: Duration = Duration::from_secs(3);
 
-    #[test]
-    fn a_job_is_forgotten_with_its_last_wait() -> Result<(), Error> {
+    /// The ids of a question that is due now, if there is one.
+    fn due(watched: &Watched) -> Option<Question> {
+        watched.due(SOON).now_or_never()
+    }
+
+    fn ids_due(watched: &Watched) -> Option<Vec<JobId>> {
+        due(watched).map(|question| question.ids)
+    }
+
+    fn delay_of(watched: &Watched, id: JobId) -> Duration {
+        watched.0.jobs.lock().by_id.get(&id).map_or(Duration::MAX, |job| job.delay)
+    }
+
+    #[tokio::test]
+    async fn a_job_is_forgotten_with_its_last_wait() -> Result<(), Error> {
         let watched = Watched::default();
         let (first, second) = (watched.watch(7)?, watched.watch(7)?);
         drop(first);
         watched.end(7);
         assert!(second.ended().now_or_never().is_some());
         drop(second);
-        assert!(watched.jobs.lock().is_empty());
+        assert!(watched.0.jobs.lock().by_id.is_empty() && watched.0.jobs.lock().questions.is_empty());
+        assert_eq!(watched.0.jobs.lock().waits, 0);
         // A notification of a job that nobody waits for any more.
         watched.end(7);
         assert!(watched.watch(7)?.ended().now_or_never().is_none());
         Ok(())
     }
 
-    fn delay_of(watched: &Watched, id: JobId) -> Duration {
-        watched.jobs.lock().get(&id).map_or(Duration::MAX, |job| job.delay)
+    #[tokio::test]
+    async fn waits_are_limited_not_jobs() -> Result<(), Error> {
+        let watched = Watched::default();
+        let mut waits = (0..MAX_WAITS).map(|_| watched.watch(7)).collect::<Result<Vec<_>, _>>()?;
+        assert!(watched.watch(7).is_err() && watched.watch(8).is_err());
+        waits.pop();
+        assert!(watched.watch(8).is_ok());
+        Ok(())
     }
 
     #[tokio::test]
-    async fn questions_come_after_1_2_4_8_and_15_s_and_at_once_after_a_reconnect() -> Result<(), Error> {
+    async fn questions_come_at_once_then_after_1_2_4_8_and_15_s_and_at_once_after_a_reconnect() -> Result<(), Error> {
         let watched = Watched::default();
         let _watch = watched.watch(7)?;
-        // Not before the first look, which the wait itself takes.
-        watched.ask_for_all();
-        assert!(watched.due(SOON).now_or_never().is_none());
+        let first = due(&watched).expect("the first question");
         let mut seconds = Vec::new();
         for _ in 0..6 {
-            watched.looked_at(7, true);
-            assert!(watched.due(SOON).now_or_never().is_none());
+            watched.is_unfinished(7, true, &first);
+            assert!(due(&watched).is_none());
             seconds.push(delay_of(&watched, 7).as_secs());
         }
         assert_eq!(seconds, [1, 2, 4, 8, 15, 15]);
         watched.ask_for_all();
-        assert_eq!(watched.due(SOON).now_or_never(), Some(vec![7]));
+        let again = due(&watched).expect("a question");
         // It is asked for: not again at once.
-        assert!(watched.due(SOON).now_or_never().is_none());
-        watched.looked_at(7, true);
+        assert!(due(&watched).is_none());
+        watched.is_unfinished(7, true, &again);
         assert_eq!(delay_of(&watched, 7), FIRST);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn an_answer_to_a_question_from_before_a_reconnect_is_asked_for_again() -> Result<(), Error> {
+        let watched = Watched::default();
+        let _watch = watched.watch(7)?;
+        let before = due(&watched).expect("the first question");
+        watched.ask_for_all();
+        watched.is_unfinished(7, true, &before);
+        assert_eq!(ids_due(&watched), Some(vec![7]));
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_job_that_has_not_ended_after_all_is_asked_for_at_once() -> Result<(), Error> {
+        let watched = Watched::default();
+        let watch = watched.watch(7)?;
+        let first = due(&watched).expect("the first question");
+        watched.is_unfinished(7, true, &first);
+        watched.end(7);
+        assert!(watch.ended().now_or_never().is_some());
+        // The sweep sleeps already.
+        let asking = watched.clone();
+        let sweep = tokio::spawn(async move { asking.due(SOON).await.ids });
+        tokio::task::yield_now().await;
+        watch.again();
+        assert!(watch.ended().now_or_never().is_none());
+        let asked = tokio::time::timeout(FIRST / 2, sweep).await.expect("at once").expect("no panic");
+        assert_eq!(asked, [7]);
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn jobs_that_are_due_soon_are_asked_for_with_those_that_are_due() -> Result<(), Error> {
+        let watched = Watched::default();
+        let _first = watched.watch(1)?;
+        let question = due(&watched).expect("the first question");
+        watched.is_unfinished(1, false, &question);
+        assert_eq!(ids_due(&watched), None, "it is due in 10 ms");
+        let _second = watched.watch(2)?;
+        assert_eq!(ids_due(&watched), Some(vec![2, 1]));
+        watched.is_unfinished(1, true, &question);
+        watched.is_unfinished(2, true, &question);
+        let _third = watched.watch(3)?;
+        assert_eq!(ids_due(&watched), Some(vec![3]), "the others are due in a second");
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_refused_question_is_told_only_to_those_who_know_nothing() -> Result<(), Error> {
+        let watched = Watched::default();
+        let (known, unknown) = (watched.watch(1)?, watched.watch(2)?);
+        let question = due(&watched).expect("the first question");
+        watched.is_unfinished(1, true, &question);
+        watched.refused(&question);
+        assert_eq!(known.known().now_or_never(), Some(Progress::Unfinished));
+        assert_eq!(unknown.known().now_or_never(), Some(Progress::Refused));
         Ok(())
     }
 
@@ -202,9 +381,10 @@ mod tests {
     async fn a_job_that_could_not_be_marked_is_asked_for_soon() -> Result<(), Error> {
         let watched = Watched::default();
         let _watch = watched.watch(7)?;
+        let question = due(&watched).expect("the first question");
         let mut waited = Vec::new();
         for is_marked in [false, false, false, true, true] {
-            watched.looked_at(7, is_marked);
+            watched.is_unfinished(7, is_marked, &question);
             waited.push(delay_of(&watched, 7).as_millis());
         }
         assert_eq!(waited, [10, 20, 40, 1_000, 2_000]);

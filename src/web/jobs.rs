@@ -16,8 +16,10 @@ use super::answer::{created, found, ok, text_of};
 use super::body::JsonBody;
 use super::fields::{Fields, missing};
 use super::idempotency_key::IdempotencyKey;
+use super::observe::Waited;
 use super::parameters::{PathParameters, QueryParameters};
 use super::problem::Problem;
+use super::router::{REQUEST_TIMEOUT, done_within};
 use super::write_permits::begin;
 use crate::admin::{self, ListFilter};
 use crate::enqueue::enqueue_job;
@@ -114,19 +116,31 @@ pub(super) async fn show(
 ) -> Result<Response, Problem> {
     let id = job_id(path)?;
     let mut query = QueryParameters::parse(query.as_deref(), &["wait"])?;
-    if let Some(limit) = query.text("wait").map(|text| wait_limit(&text)).transpose()? {
-        // A shutdown ends the wait early: the client sees that the job is unfinished, and asks the next process.
-        let finished = tokio::select! {
-            finished = web.waiter.wait(id, limit) => finished?,
-            () = web.shutdown.begun() => None,
-        };
-        if let Some(job) = finished {
-            return ok(&job);
-        }
-    }
+    let Some(wait) = query.text("wait").map(|text| wait_limit(&text)).transpose()? else {
+        return done_within(REQUEST_TIMEOUT, read(&web, id)).await?;
+    };
+    let mut answer = done_within(wait + REQUEST_TIMEOUT, finished(&web, id, wait)).await??;
+    answer.extensions_mut().insert(Waited);
+    Ok(answer)
+}
+
+async fn read(web: &Web, id: JobId) -> Result<Response, Problem> {
     let tx = begin(&web.database).await?;
     let job = admin::find(&tx, id).await?.ok_or(Error::NotFound(id))?;
     ok(&job)
+}
+
+/// The job once it is finished, or as it is after this time. A shutdown ends the wait early: the client sees that the job
+/// is unfinished, and asks the next process.
+async fn finished(web: &Web, id: JobId, wait: Duration) -> Result<Response, Problem> {
+    let finished = tokio::select! {
+        finished = web.waiter.wait(id, wait) => finished?,
+        () = web.shutdown.begun() => None,
+    };
+    match finished {
+        Some(job) => ok(&job),
+        None => read(web, id).await,
+    }
 }
 
 pub(super) async fn retry(State(web): State<Arc<Web>>, path: PathParameters) -> Result<Response, Problem> {

@@ -97,10 +97,13 @@ impl Metrics {
 }
 
 impl HttpMetrics {
-    pub fn count(&self, method: &axum::http::Method, route: &str, status: u16, latency: Duration) {
+    /// Counts a request. Without a latency, the histogram leaves it out.
+    pub fn count(&self, method: &axum::http::Method, route: &str, status: u16, latency: Option<Duration>) {
         let method = known_method(method);
         let route = route.to_owned();
-        self.latency.get_or_create(&RouteLabels { method, route: route.clone() }).observe(latency.as_secs_f64());
+        if let Some(latency) = latency {
+            self.latency.get_or_create(&RouteLabels { method, route: route.clone() }).observe(latency.as_secs_f64());
+        }
         self.requests.get_or_create(&RequestLabels { method, route, status }).inc();
     }
 }
@@ -245,8 +248,8 @@ mod tests {
     async fn figures_are_shown_also_while_the_database_cannot_be_reached() -> Result<(), Box<dyn std::error::Error>> {
         let nowhere = Database::from_url("postgres://nobody@127.0.0.1:1/none")?;
         let metrics = Metrics::new(Some(Arc::default()));
-        metrics.http().count(&axum::http::Method::GET, "/jobs/{id}", 200, Duration::from_millis(3));
-        metrics.http().count(&axum::http::Method::from_bytes(b"BREW")?, "unmatched", 404, Duration::from_millis(3));
+        metrics.http().count(&axum::http::Method::GET, "/jobs/{id}", 200, Some(Duration::from_millis(3)));
+        metrics.http().count(&axum::http::Method::from_bytes(b"BREW")?, "unmatched", 404, None);
         let text = metrics.text(&nowhere).await?;
         for line in [
             "postrider_http_requests_total{method=\"GET\",route=\"/jobs/{id}\",status=\"200\"} 1",

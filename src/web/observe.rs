@@ -18,6 +18,10 @@ use crate::postgres::finished;
 /// Polled every few seconds by machines: logged at level `debug`.
 pub(super) const PROBES: [&str; 3] = ["/healthz", "/readyz", "/metrics"];
 
+/// Marks the answer to a request that has waited for a job: its latency says nothing about the service.
+#[derive(Clone, Copy)]
+pub(super) struct Waited;
+
 pub(crate) async fn observe(State(metrics): State<HttpMetrics>, request: Request, next: Next) -> Response {
     let started = Instant::now();
     let method = request.method().clone();
@@ -40,7 +44,8 @@ pub(crate) async fn observe(State(metrics): State<HttpMetrics>, request: Request
     } else {
         tracing::info!(%method, path, status, latency_ms, "request");
     }
-    metrics.count(&method, matched.as_ref().map_or("unmatched", MatchedPath::as_str), status, latency);
+    let observed = response.extensions().get::<Waited>().is_none().then_some(latency);
+    metrics.count(&method, matched.as_ref().map_or("unmatched", MatchedPath::as_str), status, observed);
     response
 }
 

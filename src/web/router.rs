@@ -18,7 +18,7 @@ use super::problem::Problem;
 use super::{Web, files, jobs, openapi, queues, tablos};
 
 /// The time limit of a request that transfers no file.
-const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 
 type Route = (&'static str, MethodRouter<Arc<Web>>);
 
@@ -76,8 +76,13 @@ pub(super) fn only_probes(router: Router) -> Router {
 }
 
 async fn in_time(request: Request, next: Next) -> Result<Response, Problem> {
-    tokio::time::timeout(REQUEST_TIMEOUT, next.run(request)).await.map_err(|_| {
-        let limit_s = REQUEST_TIMEOUT.as_secs();
+    done_within(REQUEST_TIMEOUT, next.run(request)).await
+}
+
+/// The answer, or a problem after this time.
+pub(super) async fn done_within<T>(limit: Duration, answer: impl Future<Output = T>) -> Result<T, Problem> {
+    tokio::time::timeout(limit, answer).await.map_err(|_| {
+        let limit_s = limit.as_secs();
         tracing::error!(limit_s, "request took too long");
         Problem::unavailable(format!("the request was not done within {limit_s} s"))
     })

@@ -66,15 +66,9 @@ impl<T: BlockingConnection> CompleteIn<'_, T> {
     pub fn execute(mut self) -> Result<(), Error> {
         let output = self.output?;
         check_open(self.tx.is_open())?;
+        // Makes no partition: the next attempt may find it missing still, and tries again.
         let returned = self.tx.run(self.attempt.begin(output.as_ref()));
-        match self.attempt.end(returned) {
-            Err(error) if error.is_about_the_database() => {
-                // The next attempt may find that its partition is missing still. Then it tries again.
-                self.attempt.on_refusal(&error);
-                Err(error)
-            }
-            ended => ended,
-        }
+        self.attempt.end(returned)
     }
 }
 
@@ -87,16 +81,11 @@ impl<'c, T: AnyTransaction<'c> + 'c> IntoFuture for CompleteIn<'c, T> {
             let output = self.output?;
             check_open(self.tx.is_open())?;
             let returned = self.tx.run(self.attempt.begin(output.as_ref())).await;
-            match self.attempt.end(returned) {
-                Err(error) if error.is_about_the_database() => {
-                    self.attempt.on_refusal(&error);
-                    if error.lacks_partition() {
-                        self.attempt.make_partition().await;
-                    }
-                    Err(error)
-                }
-                ended => ended,
+            let ended = self.attempt.end(returned);
+            if ended.as_ref().is_err_and(Error::lacks_partition) {
+                self.attempt.make_partition().await;
             }
+            ended
         })
     }
 }
@@ -110,7 +99,12 @@ impl Attempt<'_> {
     }
 
     fn end(&self, returned: Result<Returned, Error>) -> Result<(), Error> {
-        if finish::is_completed(&returned?) {
+        let returned = returned.inspect_err(|error| {
+            if error.is_about_the_database() {
+                self.on_refusal(error);
+            }
+        })?;
+        if finish::is_completed(&returned) {
             return Ok(());
         }
         self.job.stop(StopReason::Lost);

@@ -41,7 +41,7 @@ macro_rules! version {
                     for job in jobs {
                         enqueued.push(match schema {
                             Some(schema) => enqueue_job(schema.on(&mut *tx), job.clone()).await?,
-                            None if self.is_pooled => enqueue_job(Unprepared(&mut *tx), job.clone()).await?,
+                            None if self.is_pooled => enqueue_job(Unprepared(&mut tx), job.clone()).await?,
                             None => enqueue_job(&mut *tx, job.clone()).await?,
                         });
                     }

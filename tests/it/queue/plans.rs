@@ -107,6 +107,32 @@ async fn plan(db: &TestDatabase, settings: &str, prepare: &str, values: &str) ->
     plan.join("\n")
 }
 
+/// A session keeps the plans that it made while the tables were empty.
+#[tokio::test]
+async fn functions_for_one_job_never_scan_a_table() {
+    let db = TestDatabase::new().await;
+    let client = db.connect().await;
+    for call in [
+        "SELECT * FROM postrider.find_job(7)",
+        "SELECT postrider.complete(7, 1, gen_random_uuid(), 86400)",
+        "SELECT postrider.retry(7)",
+        "SELECT postrider.retry(7, only_failed => true)",
+        "SELECT postrider.requeue(7, false)",
+        "SELECT postrider.cancel(7)",
+    ] {
+        client.batch_execute("BEGIN").await.unwrap();
+        // From the sixth call on, the plan may be a generic one.
+        for _ in 0..7 {
+            client.batch_execute(call).await.unwrap();
+        }
+        let scans = "SELECT coalesce(string_agg(format('%s: %s', relname, seq_scan), ', '), '')
+                     FROM pg_stat_xact_user_tables WHERE relname ~ '^job' AND seq_scan > 0";
+        let scans: String = client.query_one(scans, &[]).await.unwrap().get(0);
+        assert_eq!(scans, "", "{call}");
+        client.batch_execute("ROLLBACK").await.unwrap();
+    }
+}
+
 /// The nodes that read tables.
 fn nodes(plan: &str) -> Vec<&str> {
     plan.lines().filter(|line| line.contains("Scan")).map(|line| line.trim().split("  (").next().unwrap()).collect()

@@ -208,6 +208,23 @@ async fn a_role_that_enqueues_can_do_nothing_else() {
             r#"SELECT postrider.add_job('k', NULL, 'q', 2, NULL, 1, NULL, NULL, '{"cost": "5"}')"#,
             SqlState::CHECK_VIOLATION,
         ),
+        ("SELECT postrider.enqueue_with_outcome('no name!')", SqlState::CHECK_VIOLATION),
+        ("SELECT postrider.add_unique_job('a b', NULL, 'q', 2, NULL, 1, 'key')", SqlState::CHECK_VIOLATION),
+        ("SELECT postrider.add_unique_job('k', NULL, 'a b', 2, NULL, 1, 'key')", SqlState::CHECK_VIOLATION),
+        ("SELECT postrider.add_unique_job('k', NULL, 'q', 9, NULL, 1, 'key')", SqlState::CHECK_VIOLATION),
+        ("SELECT postrider.add_unique_job('k', NULL, 'q', 2, NULL, 0, 'key')", SqlState::CHECK_VIOLATION),
+        (
+            "SELECT postrider.add_unique_job('k', to_jsonb(array_fill('1e131071'::numeric, '{17}')), 'q', 2, NULL, 1, 'key')",
+            SqlState::PROGRAM_LIMIT_EXCEEDED,
+        ),
+        (
+            "SELECT postrider.add_unique_job('k', NULL, 'q', 2, NULL, 1, 'key', NULL, repeat('g', 256))",
+            SqlState::CHECK_VIOLATION,
+        ),
+        (
+            "SELECT postrider.add_unique_job('k', NULL, 'q', 2, NULL, 1, 'key', NULL, NULL, '[]')",
+            SqlState::CHECK_VIOLATION,
+        ),
         (
             "SELECT postrider.enqueue_many('{k,a b}', '{1,1}', '{q,q}', '{1,1}', '{now,now}', '{1,1}', NULL)",
             SqlState::CHECK_VIOLATION,

@@ -13,7 +13,8 @@ use super::wait::{PATIENCE, within};
 pub struct NotificationProbe {
     client: Client,
     heard: mpsc::UnboundedReceiver<(String, String)>,
-    kept: VecDeque<String>,
+    /// Those of the channel that was not asked for yet.
+    kept: VecDeque<(String, String)>,
     marks: u32,
 }
 
@@ -63,15 +64,16 @@ impl NotificationProbe {
         self.marks += 1;
         let mark = self.marks.to_string();
         self.client.execute("SELECT pg_notify('test_mark', $1)", &[&mark]).await.expect("NOTIFY");
-        let mut all: Vec<String> = self.kept.drain(..).collect();
         loop {
-            let (channel, payload) =
-                within("the mark is heard", PATIENCE, self.heard.recv()).await.expect("the connection lives");
-            match channel.as_str() {
-                "test_mark" if payload == mark => return all,
-                channel if channel == wanted => all.push(payload),
-                _ => {}
+            let heard = within("the mark is heard", PATIENCE, self.heard.recv()).await.expect("the connection lives");
+            if heard == ("test_mark".to_owned(), mark.clone()) {
+                break;
             }
+            self.kept.push_back(heard);
         }
+        let (of_channel, others): (VecDeque<_>, VecDeque<_>) =
+            self.kept.drain(..).partition(|(channel, _)| channel == wanted);
+        self.kept = others;
+        of_channel.into_iter().map(|(_, payload)| payload).collect()
     }
 }

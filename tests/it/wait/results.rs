@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 
 use crate::support::database::TestDatabase;
 use crate::support::rows::{number, number_becomes, terminate_backends, workers_listen};
-use crate::support::wait::{PATIENCE, within};
+use crate::support::wait::{PATIENCE, until, within};
 
 #[derive(Serialize, Deserialize)]
 struct Double {
@@ -172,10 +172,11 @@ async fn a_thousand_waits_end_though_their_listener_is_killed() {
     number_becomes(&client, listeners, 1).await;
     let worker = Doubler::start(&db).await;
     // Again and again, until all are done.
-    while number(&client, "SELECT count(*) FROM postrider.job").await > 0 {
+    until("all jobs are done", PATIENCE, || async {
         terminate_backends(&client, "%wait%").await;
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+        (number(&client, "SELECT count(*) FROM postrider.job").await == 0).then_some(())
+    })
+    .await;
     for wait in waits {
         let done = within("the wait ends", PATIENCE, wait).await.unwrap().unwrap().expect("it ends");
         assert_eq!(done.output_as::<i64>().unwrap(), Some(42));

@@ -7,3 +7,4 @@ mod edited_rows;
 mod files;
 mod jobs;
 mod limits;
+mod waits;
