@@ -10,7 +10,7 @@ use clap::builder::BoolishValueParser;
 use super::duration::between;
 use super::failure::Failure;
 use super::migrate::{self, SETS};
-use super::queues::Queues;
+use super::served_queues::ServedQueues;
 use super::{connection, exit};
 use crate::app::{self, App, ObjectStore, ObjectStoreConfig};
 use crate::postgres::Database;
@@ -28,7 +28,7 @@ const HEARTBEAT_INTERVALS: RangeInclusive<Duration> = MIN_INTERVAL..=Duration::f
 pub(super) struct Run {
     /// Queues to serve, each with its concurrency (1 to 10000, default 100).
     #[arg(long, value_name = "NAME[:CONCURRENCY],…", env = "WORKER_QUEUES", default_value = "default:100")]
-    queues: Queues,
+    queues: ServedQueues,
     /// How often to poll, 10ms to 1h.
     #[arg(long, value_name = "DURATION", env = "WORKER_POLL_INTERVAL", default_value = "1s",
           value_parser = between(POLL_INTERVALS))]
