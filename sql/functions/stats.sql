@@ -17,19 +17,8 @@ CREATE FUNCTION postrider.stats(
     OUT paused                 boolean
 ) RETURNS SETOF record
 LANGUAGE sql STABLE SET jit = off AS $$
-    WITH RECURSIVE used (queue) AS (
-        -- The distinct queues, by a loose index scan of job_claim.
-        (SELECT queue FROM postrider.job ORDER BY queue LIMIT 1)
-        UNION ALL
-        SELECT (SELECT j.queue FROM postrider.job AS j WHERE j.queue > used.queue ORDER BY j.queue LIMIT 1)
-        FROM used WHERE used.queue IS NOT NULL
-    ),
-    known AS (
-        SELECT queue FROM used WHERE queue IS NOT NULL
-        UNION
-        SELECT name FROM postrider.queue
-        UNION
-        SELECT unnest(queues) FROM postrider.worker
+    WITH known AS (
+        SELECT queue, workers, paused_at IS NOT NULL AS paused FROM postrider.queues
     ),
     failed AS (
         -- Uses a separate index, because retried jobs are at the end of a long backlog.
@@ -39,7 +28,7 @@ LANGUAGE sql STABLE SET jit = off AS $$
         SELECT queue, count(*) FILTER (WHERE NOT running) AS retryable FROM failed GROUP BY queue
     ),
     counted AS (
-        SELECT known.queue,
+        SELECT known.queue, known.workers, known.paused,
                sum(due.available) AS available, sum(due.running) AS running,
                sum(due.retryable) + sum(later.retryable) AS retryable,
                sum(later.scheduled) AS scheduled,
@@ -64,7 +53,7 @@ LANGUAGE sql STABLE SET jit = off AS $$
             FROM (SELECT failed_at FROM postrider.job
                   WHERE queue = known.queue AND priority = p.priority AND run_at > now()
                   ORDER BY run_at LIMIT 20002) AS j) AS later
-        GROUP BY known.queue
+        GROUP BY known.queue, known.workers, known.paused
     )
     SELECT postrider.readable(counted.queue),
            least(counted.available, 10000)::bigint, counted.due_cut OR counted.available > 10000,
@@ -73,10 +62,7 @@ LANGUAGE sql STABLE SET jit = off AS $$
            least(all_failed.retryable, 10000)::bigint,
            (SELECT count(*) > 20001 FROM failed) OR all_failed.retryable > 10000,
            extract(epoch FROM now() - counted.oldest)::double precision,
-           (SELECT count(*) FROM postrider.worker AS w
-            WHERE counted.queue = ANY (w.queues)
-              AND w.heartbeat_at > now() - make_interval(secs => w.lease_ms / 1000.0)),
-           EXISTS (SELECT FROM postrider.queue AS q WHERE q.name = counted.queue AND q.paused_at IS NOT NULL)
+           counted.workers, counted.paused
     FROM counted
     LEFT JOIN retryable ON retryable.queue = counted.queue
     CROSS JOIN LATERAL (SELECT greatest(counted.retryable, retryable.retryable, 0) AS retryable) AS all_failed

@@ -9,8 +9,8 @@ use clap::{Parser, Subcommand};
 
 use super::{
     bench::Bench, bench::BenchWorker, cancel::Cancel, completions::Completions, enqueue::Enqueue, failed::Failed,
-    list::List, migrate::Migrate, pause::Pause, pause::Resume, retry::Retry, roles::Roles, run::Run, show::Show,
-    stats::Stats,
+    list::List, migrate::Migrate, pause::Pause, pause::Resume, queues::Queues, retry::Retry, roles::Roles, run::Run,
+    show::Show, stats::Stats, workers::Workers,
 };
 use crate::job::Due;
 use crate::job::{State, check_kind, check_queue, check_unique_key};
@@ -49,6 +49,8 @@ pub(super) enum Command {
     Pause(Pause),
     Resume(Resume),
     Stats(Stats),
+    Queues(Queues),
+    Workers(Workers),
     Bench(Bench),
     /// Started only by `bench`, and parsed by [`BenchWorker::read`].
     #[command(skip)]

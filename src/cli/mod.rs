@@ -24,6 +24,7 @@ mod migrate;
 mod output;
 mod pages;
 mod pause;
+mod queues;
 mod retry;
 mod roles;
 mod run;
@@ -32,6 +33,7 @@ mod show;
 mod stats;
 mod table;
 mod usage;
+mod workers;
 
 use std::ffi::OsString;
 
@@ -113,6 +115,8 @@ impl Invocation {
             Command::Pause(pause) => pause.execute(&mut out).await,
             Command::Resume(resume) => resume.execute(&mut out).await,
             Command::Stats(stats) => stats.execute(&mut out).await,
+            Command::Queues(queues) => queues.execute(&mut out).await,
+            Command::Workers(workers) => workers.execute(&mut out).await,
             Command::Roles(_) => Roles::execute(&mut out),
             Command::Completions(completions) => completions.execute(&mut out),
         };

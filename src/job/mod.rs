@@ -1,4 +1,4 @@
-//! The data of a job: payload, names, priority, state, and its stored form.
+//! The data of a job: payload, names, priority, state, and its stored form. Also what operators see of queues and workers.
 //!
 //! Clients and workers share these types.
 //!
@@ -14,6 +14,7 @@ mod filters;
 mod name;
 mod new_job;
 mod priority;
+mod queue_record;
 mod record;
 mod retention;
 mod state;
@@ -21,6 +22,7 @@ mod stats;
 mod stored_json;
 mod stored_time;
 mod time;
+mod worker_record;
 
 use std::time::Duration;
 
@@ -39,6 +41,7 @@ pub use name::{MAX_KIND_LEN, MAX_QUEUE_LEN, MAX_UNIQUE_KEY_BYTES};
 pub(crate) use name::{check_kind, check_queue, check_unique_key};
 pub use new_job::NewJob;
 pub use priority::Priority;
+pub use queue_record::QueueRecord;
 pub use record::{AttemptError, JobRecord};
 pub use retention::Retention;
 pub use state::State;
@@ -46,6 +49,7 @@ pub use stats::{Count, QueueStats};
 pub(crate) use stored_json::StoredJson;
 pub(crate) use stored_time::StoredTime;
 pub use time::Time;
+pub use worker_record::{ServedQueue, WorkerRecord};
 
 /// The id of a job: unique in a database, increasing, never reused. Exception: after a failover to a standby that lacks
 /// the newest commits, the promoted server assigns their ids again.

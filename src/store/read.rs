@@ -5,7 +5,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::Type;
 
 use crate::error::Error;
-use crate::job::{Count, FailedFilter, ListFilter, QueueStats};
+use crate::job::{Count, FailedFilter, ListFilter, QueueRecord, QueueStats, ServedQueue, WorkerRecord};
 use crate::job::{JobId, JobRecord, State, StoredJson, StoredTime};
 use crate::postgres::{Queryable, Statements};
 use crate::sql::sql;
@@ -77,6 +77,40 @@ fn queue_stats(row: &Row) -> Result<QueueStats, Error> {
         workers: row.try_get("workers")?,
         paused: row.try_get("paused")?,
     })
+}
+
+/// The queues, by name.
+pub(crate) async fn queues(client: &impl Queryable) -> Result<Vec<QueueRecord>, Error> {
+    let rows = Statements::on(client).query_typed(sql!("read/queues"), &[]).await?;
+    let queue = |row: &Row| {
+        Ok(QueueRecord {
+            queue: row.try_get("queue")?,
+            paused_at: time(row, "paused_at")?,
+            workers: row.try_get("workers")?,
+            concurrency: row.try_get("concurrency")?,
+        })
+    };
+    rows.iter().map(queue).collect()
+}
+
+/// The worker processes, the oldest first.
+pub(crate) async fn workers(client: &impl Queryable) -> Result<Vec<WorkerRecord>, Error> {
+    let rows = Statements::on(client).query_typed(sql!("read/workers"), &[]).await?;
+    let worker = |row: &Row| {
+        let (queues, concurrency): (Vec<String>, Vec<i32>) = (row.try_get("queues")?, row.try_get("concurrency")?);
+        let queues = queues.into_iter().zip(concurrency).map(|(queue, concurrency)| ServedQueue { queue, concurrency });
+        Ok(WorkerRecord {
+            id: row.try_get("id")?,
+            host: row.try_get("host")?,
+            pid: row.try_get("pid")?,
+            version: row.try_get("version")?,
+            queues: queues.collect(),
+            started_at: time(row, "started_at")?.unwrap_or_default(),
+            heartbeat_at: time(row, "heartbeat_at")?.unwrap_or_default(),
+            live: row.try_get("live")?,
+        })
+    };
+    rows.iter().map(worker).collect()
 }
 
 fn job_record(row: &Row) -> Result<JobRecord, Error> {

@@ -30,6 +30,8 @@ pub(crate) struct Registration<'r> {
     pub host: &'r str,
     pub version: &'r str,
     pub queues: &'r [&'r str],
+    /// Of each queue.
+    pub concurrency: &'r [i32],
     /// Periodic kinds, each followed by a space and its schedule.
     pub declares: &'r [String],
     /// The retention of cancelled jobs.
@@ -66,6 +68,7 @@ pub(crate) async fn register(database: &Database, worker: &Registration<'_>) -> 
         (&worker.host, Type::TEXT),
         (&worker.version, Type::TEXT),
         (&worker.queues, Type::TEXT_ARRAY),
+        (&worker.concurrency, Type::INT4_ARRAY),
         (&worker.declares, Type::TEXT_ARRAY),
         (&worker.cancelled_seconds, Type::INT8),
         (&worker.started_at, Type::TIMESTAMPTZ),

@@ -3,7 +3,7 @@
 -- The migrator or an administrator has created the schema before this runs.
 
 COMMENT ON SCHEMA postrider IS
-    'Postrider job queue. Public API: the view jobs; the functions enqueue, enqueue_with_outcome, retry, cancel, pause, resume and stats. The rest may change in any release.';
+    'Postrider job queue. Public API: the views jobs, queues and workers; the functions enqueue, enqueue_with_outcome, retry, cancel, pause, resume and stats. The rest may change in any release.';
 
 -- The hot table: unfinished jobs only. It stays small because the statement that finishes a job moves it to
 -- job_history.
@@ -196,12 +196,14 @@ CREATE TABLE postrider.worker (
     host              text        NOT NULL,
     version           text        NOT NULL,
     queues            text[]      NOT NULL,
+    concurrency       integer[]   NOT NULL DEFAULT '{}',
     declares          text[]      NOT NULL DEFAULT '{}',
     cancelled_seconds bigint
 ) WITH (fillfactor = 50);
 COMMENT ON TABLE postrider.worker IS 'Leases: one row per live worker process. The session that deletes the row rescues the worker''s jobs.';
 COMMENT ON COLUMN postrider.worker.heartbeat_at IS 'Renewed after a third of the lease, and at least every 5 s.';
 COMMENT ON COLUMN postrider.worker.started_at IS 'When the process first registered. A worker that was declared dead and registers again keeps this time.';
+COMMENT ON COLUMN postrider.worker.concurrency IS 'How many jobs of each of its queues the worker runs at the same time.';
 COMMENT ON COLUMN postrider.worker.declares IS
     'Periodic kinds of the worker, each followed by a space and its schedule. The declaration of the most recently started worker applies.';
 COMMENT ON COLUMN postrider.worker.cancelled_seconds IS
@@ -874,6 +876,38 @@ END
 $$;
 COMMENT ON FUNCTION postrider.resume IS 'Resumes a paused queue. Returns whether it was paused.';
 
+CREATE VIEW postrider.workers AS
+SELECT id, host, pid, version, queues, concurrency, started_at, heartbeat_at,
+       heartbeat_at > now() - make_interval(secs => lease_ms / 1000.0) AS live
+FROM postrider.worker;
+COMMENT ON VIEW postrider.workers IS
+    'The worker processes. One that is not live has missed its heartbeats, and is gone once another has rescued its jobs.';
+
+CREATE VIEW postrider.queues AS
+WITH RECURSIVE used (queue) AS (
+    -- The distinct queues, by a loose index scan of job_claim.
+    (SELECT queue FROM postrider.job ORDER BY queue LIMIT 1)
+    UNION ALL
+    SELECT (SELECT j.queue FROM postrider.job AS j WHERE j.queue > used.queue ORDER BY j.queue LIMIT 1)
+    FROM used WHERE used.queue IS NOT NULL
+),
+known AS (
+    SELECT queue FROM used WHERE queue IS NOT NULL
+    UNION
+    SELECT name FROM postrider.queue
+    UNION
+    SELECT unnest(queues) FROM postrider.worker
+)
+SELECT known.queue, q.paused_at, served.workers, served.concurrency
+FROM known
+LEFT JOIN postrider.queue AS q ON q.name = known.queue
+CROSS JOIN LATERAL (
+    SELECT count(*) AS workers,
+           coalesce(sum(w.concurrency[array_position(w.queues, known.queue)]), 0)::bigint AS concurrency
+    FROM postrider.workers AS w WHERE w.live AND known.queue = ANY (w.queues)) AS served;
+COMMENT ON VIEW postrider.queues IS
+    'Every queue that has unfinished jobs, workers or settings, with its live workers and how many jobs they run at the same time.';
+
 -- Each scan reads at most 20,002 rows of one queue and priority, due or waiting, so that a backlog of millions costs no
 -- more than one of thousands. *_cut means that a scan ended early.
 --
@@ -893,19 +927,8 @@ CREATE FUNCTION postrider.stats(
     OUT paused                 boolean
 ) RETURNS SETOF record
 LANGUAGE sql STABLE SET jit = off AS $$
-    WITH RECURSIVE used (queue) AS (
-        -- The distinct queues, by a loose index scan of job_claim.
-        (SELECT queue FROM postrider.job ORDER BY queue LIMIT 1)
-        UNION ALL
-        SELECT (SELECT j.queue FROM postrider.job AS j WHERE j.queue > used.queue ORDER BY j.queue LIMIT 1)
-        FROM used WHERE used.queue IS NOT NULL
-    ),
-    known AS (
-        SELECT queue FROM used WHERE queue IS NOT NULL
-        UNION
-        SELECT name FROM postrider.queue
-        UNION
-        SELECT unnest(queues) FROM postrider.worker
+    WITH known AS (
+        SELECT queue, workers, paused_at IS NOT NULL AS paused FROM postrider.queues
     ),
     failed AS (
         -- Uses a separate index, because retried jobs are at the end of a long backlog.
@@ -915,7 +938,7 @@ LANGUAGE sql STABLE SET jit = off AS $$
         SELECT queue, count(*) FILTER (WHERE NOT running) AS retryable FROM failed GROUP BY queue
     ),
     counted AS (
-        SELECT known.queue,
+        SELECT known.queue, known.workers, known.paused,
                sum(due.available) AS available, sum(due.running) AS running,
                sum(due.retryable) + sum(later.retryable) AS retryable,
                sum(later.scheduled) AS scheduled,
@@ -940,7 +963,7 @@ LANGUAGE sql STABLE SET jit = off AS $$
             FROM (SELECT failed_at FROM postrider.job
                   WHERE queue = known.queue AND priority = p.priority AND run_at > now()
                   ORDER BY run_at LIMIT 20002) AS j) AS later
-        GROUP BY known.queue
+        GROUP BY known.queue, known.workers, known.paused
     )
     SELECT postrider.readable(counted.queue),
            least(counted.available, 10000)::bigint, counted.due_cut OR counted.available > 10000,
@@ -949,10 +972,7 @@ LANGUAGE sql STABLE SET jit = off AS $$
            least(all_failed.retryable, 10000)::bigint,
            (SELECT count(*) > 20001 FROM failed) OR all_failed.retryable > 10000,
            extract(epoch FROM now() - counted.oldest)::double precision,
-           (SELECT count(*) FROM postrider.worker AS w
-            WHERE counted.queue = ANY (w.queues)
-              AND w.heartbeat_at > now() - make_interval(secs => w.lease_ms / 1000.0)),
-           EXISTS (SELECT FROM postrider.queue AS q WHERE q.name = counted.queue AND q.paused_at IS NOT NULL)
+           counted.workers, counted.paused
     FROM counted
     LEFT JOIN retryable ON retryable.queue = counted.queue
     CROSS JOIN LATERAL (SELECT greatest(counted.retryable, retryable.retryable, 0) AS retryable) AS all_failed

@@ -23,6 +23,7 @@ use crate::postgres::Database;
 use crate::postgres::{Reconnect, within};
 use crate::store::session::{Session, SessionSlot};
 use crate::store::worker::{self as store, Registration};
+use crate::worker::config::QueueConfig;
 use crate::worker::handles::WorkerHandles;
 use crate::worker::in_flight::StopReason;
 
@@ -157,6 +158,8 @@ impl Lease {
 pub(in crate::worker) async fn register(handles: &WorkerHandles) -> Result<(), Error> {
     let identity = *handles.lease.identity.borrow();
     let queues: Vec<&str> = handles.config.queues.iter().map(|queue| &*queue.name).collect();
+    let concurrency = |queue: &QueueConfig| i32::try_from(queue.concurrency).unwrap_or(i32::MAX);
+    let concurrency: Vec<i32> = handles.config.queues.iter().map(concurrency).collect();
     let registration = Registration {
         id: identity.worker_id,
         lock_key: identity.lock_key,
@@ -165,6 +168,7 @@ pub(in crate::worker) async fn register(handles: &WorkerHandles) -> Result<(), E
         host: &host_name(),
         version: env!("CARGO_PKG_VERSION"),
         queues: &queues,
+        concurrency: &concurrency,
         declares: &handles.declares,
         cancelled_seconds: handles.config.retention.cancelled_seconds(),
         started_at: handles.lease.started_at.get().copied(),

@@ -257,6 +257,30 @@ async fn figures_are_what_psql_counts() {
 }
 
 #[tokio::test]
+async fn a_worker_without_heartbeats_is_not_live_and_serves_no_queue() {
+    let database = TestDatabase::new().await;
+    let client = database.connect().await;
+    client
+        .batch_execute(
+            "INSERT INTO postrider.worker (id, lock_key, lease_ms, pid, host, version, queues, concurrency, heartbeat_at)
+             VALUES ('00000000-0000-0000-0000-000000000001', 1, 60000, 7, 'a', 'v', '{mail,slow}', '{20,3}', now()),
+                    ('00000000-0000-0000-0000-000000000002', 2, 15000, 8, 'b', 'v', '{mail}', '{100}', now() - interval '16 s')",
+        )
+        .await
+        .unwrap();
+    let workers = admin::workers(&client).await.unwrap();
+    let shown: Vec<_> = workers.iter().map(|worker| (worker.host.as_str(), worker.pid, worker.live)).collect();
+    assert_eq!(shown, [("a", 7, true), ("b", 8, false)]);
+    let served: Vec<_> = workers[0].queues.iter().map(|served| (served.queue.as_str(), served.concurrency)).collect();
+    assert_eq!(served, [("mail", 20), ("slow", 3)]);
+    let queues = admin::queues(&client).await.unwrap();
+    let shown: Vec<_> = queues.iter().map(|queue| (queue.queue.as_str(), queue.workers, queue.concurrency)).collect();
+    assert_eq!(shown, [("mail", 1, 20), ("slow", 1, 3)]);
+    let stats = admin::stats(&client).await.unwrap();
+    assert_eq!(stats.iter().map(|queue| queue.workers).collect::<Vec<_>>(), [1, 1]);
+}
+
+#[tokio::test]
 async fn figures_are_capped_at_ten_thousand_and_failures_behind_a_backlog_are_still_counted() {
     let database = TestDatabase::new().await;
     let client = database.connect().await;

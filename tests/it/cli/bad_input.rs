@@ -53,6 +53,8 @@ const SWITCHES: &[(&str, &str)] = &[
     ("list", "--json"),
     ("show 1", "--json"),
     ("stats", "--json"),
+    ("queues", "--json"),
+    ("workers", "--json"),
     ("bench", "--json"),
     ("bench", "--quick"),
     ("retry 1", "--all-failed"),

@@ -6,6 +6,8 @@ use std::process::{Command, Stdio};
 use crate::support::command::{bash, end, run, run_with_input, worker};
 use crate::support::database::TestDatabase;
 use crate::support::jobs;
+use crate::support::process::Process;
+use crate::support::wait::PATIENCE;
 use postrider::{State, admin};
 use serde_json::{Value, json};
 
@@ -109,7 +111,9 @@ async fn a_job_in_json_has_the_keys_of_the_contract_and_times_in_utc() {
 #[tokio::test]
 async fn no_rows_in_json_is_no_output_and_done() {
     let database = TestDatabase::new().await;
-    for args in [["failed", "--json"], ["list", "--json"], ["stats", "--json"]] {
+    for args in
+        [["failed", "--json"], ["list", "--json"], ["stats", "--json"], ["queues", "--json"], ["workers", "--json"]]
+    {
         let ran = run(worker(&database.url, args)).done();
         assert_eq!((ran.stdout.as_str(), ran.stderr.as_str()), ("", ""), "{args:?}");
     }
@@ -127,7 +131,12 @@ async fn tables_fit_eighty_columns_and_send_no_control_characters() {
     jobs::retryable(&client, &"k".repeat(128), &hostile).await;
     jobs::retryable(&client, "short", "connection refused").await;
     client.execute("UPDATE postrider.job SET queue = repeat('q', 64)", &[]).await.unwrap();
-    for args in [vec!["failed"], vec!["list"], vec!["stats"], vec!["migrate", "--status"]] {
+    let registered = "INSERT INTO postrider.worker (id, lock_key, lease_ms, pid, host, version, queues, concurrency)
+                      VALUES (gen_random_uuid(), 1, 15000, 4194304, $1, $1, ARRAY[repeat('q', 64)], '{10000}')";
+    client.execute(registered, &[&hostile]).await.unwrap();
+    for args in
+        [vec!["failed"], vec!["list"], vec!["stats"], vec!["queues"], vec!["workers"], vec!["migrate", "--status"]]
+    {
         let mut command = worker(&database.url, &args);
         command.env("COLUMNS", "80");
         let ran = run(command).done();
@@ -472,6 +481,42 @@ async fn stats_say_what_psql_counts_and_cap_what_is_many() {
 
     let table = run(worker(&database.url, ["stats"])).done().stdout;
     assert!(table.lines().any(|line| line.starts_with("big ") && line.contains(" 10000+ ")), "{table}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn queues_and_workers_show_who_serves_what() {
+    let database = TestDatabase::new().await;
+    let client = database.connect().await;
+    for (command, text) in [("queues", "no queues"), ("workers", "no workers")] {
+        let ran = run(worker(&database.url, [command])).done();
+        assert!(ran.stdout.is_empty() && ran.stderr.contains(text), "{ran:?}");
+    }
+    jobs::waiting(&client, "mail").await;
+    run(worker(&database.url, ["pause", "slow"])).done();
+    let running =
+        Process::spawn(worker(&database.url, ["run", "--queues", "default:3,mail:20"]).env("LOG_FORMAT", "json"));
+    running.wait_for_event("worker ready", PATIENCE).await;
+
+    let lines = run(worker(&database.url, ["queues", "--json"])).done().json();
+    let shown: Vec<_> = lines.iter().map(|line| (&line["queue"], &line["workers"], &line["concurrency"])).collect();
+    assert_eq!(
+        shown,
+        [
+            (&json!("default"), &json!(1), &json!(3)),
+            (&json!("mail"), &json!(1), &json!(20)),
+            (&json!("slow"), &json!(0), &json!(0))
+        ]
+    );
+    assert!(lines[0]["paused_at"].is_null() && lines[2]["paused_at"].is_string(), "{lines:?}");
+    let table = run(worker(&database.url, ["queues"])).done().stdout;
+    assert!(table.lines().any(|line| line.starts_with("slow ") && line.contains(" 0 ")), "{table}");
+
+    let lines = run(worker(&database.url, ["workers", "--json"])).done().json();
+    let [shown] = &lines[..] else { panic!("{lines:?}") };
+    assert_eq!(shown["queues"], json!([{"queue": "default", "concurrency": 3}, {"queue": "mail", "concurrency": 20}]));
+    assert_eq!((&shown["live"], &shown["version"]), (&json!(true), &json!(env!("CARGO_PKG_VERSION"))));
+    let table = run(worker(&database.url, ["workers"])).done().stdout;
+    assert!(table.contains("default:3,mail:20") && table.contains(" yes "), "{table}");
 }
 
 #[tokio::test]
