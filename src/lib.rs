@@ -24,7 +24,7 @@
 //! | `schedules` | [`Worker::cron`] |
 //! | `sqlx-0_8`, `sqlx-0_9`, `diesel-2`, `diesel-async`, `sea-orm-2` | [`enqueue`](enqueue()) and [`Context::complete_in`] in transactions of these drivers: see [`AnyConnection`](postgres::AnyConnection) |
 //! | `jiff`, `time` | times of these crates, beside `SystemTime` and `chrono` |
-//! | `bin` | the programs `worker` and `web`, with all of the above. Not for libraries: its modules are no API |
+//! | `bin` | the programs `worker` and `web`, with `ring`, `migrate` and `schedules`. Not for libraries: its modules are no API |
 
 pub mod admin;
 #[cfg(feature = "bin")]

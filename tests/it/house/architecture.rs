@@ -198,7 +198,10 @@ fn each_test_that_the_documents_name_is_there() {
     let document = concat!(
         include_str!("../../../docs/architecture.md"),
         include_str!("../../../docs/features.md"),
-        include_str!("../../../docs/guarantees.md")
+        include_str!("../../../docs/guarantees.md"),
+        include_str!("../../../docs/releases.md"),
+        include_str!("../../../CONTRIBUTING.md"),
+        include_str!("../../../SECURITY.md")
     )
     .split_whitespace()
     .collect::<Vec<_>>()

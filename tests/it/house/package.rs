@@ -110,3 +110,17 @@ fn each_cargo_command_of_the_documents_builds_both_programs() {
     }
     assert!(commands >= 7, "{commands}");
 }
+
+#[test]
+fn the_version_is_the_same_everywhere() {
+    let version = env!("CARGO_PKG_VERSION");
+    let description: Value = serde_json::from_str(include_str!("../../../src/web/openapi.json")).unwrap();
+    assert_eq!(description["info"]["version"], version);
+    let minor = version.rsplit_once('.').expect("three numbers").0;
+    let readme = include_str!("../../../README.md");
+    let named: Vec<&str> = readme.lines().filter(|line| line.contains("postrider = {")).collect();
+    assert!(!named.is_empty());
+    for line in named {
+        assert!(line.contains(&format!("\"{minor}\"")) || line.contains(&format!("\"{version}\"")), "{line}");
+    }
+}
