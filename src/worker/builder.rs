@@ -25,6 +25,7 @@ use crate::worker::handler::{BlockingThreads, Handler, MAX_BATCH, MAX_BATCH_WAIT
 use crate::worker::maintain::periodic::Periodic;
 use crate::worker::maintain::schedule::Schedule;
 use crate::worker::metrics::Metrics;
+use crate::worker::middleware::{self, HandlerOutput, Next};
 use crate::worker::registry::Registry;
 use crate::worker::supervisor;
 
@@ -322,6 +323,36 @@ impl<S: Send + Sync + 'static> Worker<S> {
                 format!("is set for {queue:?}, a queue that is not served"),
             )),
         }
+        self
+    }
+
+    /// Runs this around the handler of each attempt, of every kind: for tracing, error reports, authorization. What is
+    /// added first is the outermost. It may return without [`Next::run`]: then the handler does not run.
+    ///
+    /// ```no_run
+    /// # use postrider::{Context, Database, JobError, Worker, worker::Next};
+    /// struct Tenant(String);
+    ///
+    /// # fn example(database: Database) {
+    /// Worker::new(database, ()).middleware(|cx: Context<()>, next: Next| async move {
+    ///     cx.insert(Tenant(cx.queue().to_owned())); // the handler reads it: cx.get::<Tenant>()
+    ///     let result = next.run().await;
+    ///     if let Err(JobError::Retry { error, .. }) = &result {
+    ///         eprintln!("job {} failed: {error}", cx.job_id());
+    ///     }
+    ///     result
+    /// });
+    /// # }
+    /// ```
+    ///
+    /// A timeout, a cancel or a panic of the handler ends the middleware, too. [`Worker::events`] tells every outcome.
+    #[must_use]
+    pub fn middleware<F, Fut>(mut self, function: F) -> Self
+    where
+        F: Fn(Context<S>, Next) -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<HandlerOutput, JobError>> + Send + 'static,
+    {
+        self.registry.add_middleware(middleware::layer(function));
         self
     }
 

@@ -16,6 +16,8 @@ use crate::worker::complete_in::{Attempt, CompleteIn};
 use crate::worker::in_flight::InFlightJob;
 
 /// The attempt that a handler runs, and the worker's shared state of type `S`.
+///
+/// Clones are of the same attempt.
 pub struct Context<S> {
     pub(super) job: Arc<InFlightJob>,
     pub(super) queue: Arc<str>,
@@ -23,6 +25,19 @@ pub struct Context<S> {
     pub(super) max_output_bytes: usize,
     pub(super) database: Database,
     pub(super) state: Arc<S>,
+}
+
+impl<S> Clone for Context<S> {
+    fn clone(&self) -> Self {
+        Self {
+            job: Arc::clone(&self.job),
+            queue: Arc::clone(&self.queue),
+            completed_seconds: self.completed_seconds,
+            max_output_bytes: self.max_output_bytes,
+            database: self.database.clone(),
+            state: Arc::clone(&self.state),
+        }
+    }
 }
 
 impl<S> Context<S> {
@@ -66,6 +81,19 @@ impl<S> Context<S> {
     #[must_use]
     pub fn state(&self) -> &S {
         &self.state
+    }
+
+    /// Adds a value for the handler and the other middleware of this attempt, in place of a former one of its type.
+    ///
+    /// See [`Worker::middleware`](crate::Worker::middleware).
+    pub fn insert<T: Send + Sync + 'static>(&self, value: T) {
+        self.job.extensions.insert(value);
+    }
+
+    /// The value of this type that [`Context::insert`] has added to this attempt.
+    #[must_use]
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        self.job.extensions.get()
     }
 
     /// The database of the queue, with its pool.

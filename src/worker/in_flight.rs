@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 use crate::job::{JobId, JobKey};
 use crate::store::finish::Fence;
+use crate::worker::extensions::Extensions;
 
 /// Why a handler is asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +58,7 @@ pub(super) struct InFlightJob {
     completion_refused: AtomicBool,
     /// Its handler has ended, or was abandoned.
     ended: AtomicBool,
+    pub extensions: Extensions,
 }
 
 /// What an in-flight job is made from.
@@ -91,6 +93,7 @@ impl InFlightJob {
             completes: AtomicBool::new(false),
             completion_refused: AtomicBool::new(false),
             ended: AtomicBool::new(false),
+            extensions: Extensions::default(),
         }
     }
 

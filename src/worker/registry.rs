@@ -1,4 +1,4 @@
-//! The handlers of a worker, by kind.
+//! The handlers of a worker, by kind, and the middleware around them.
 //!
 //! Promise: `check` refuses a kind with two handlers, and a worker without a handler. It does not change while the
 //! worker runs.
@@ -9,16 +9,19 @@ use std::sync::Arc;
 use crate::error::Error;
 use crate::job::check_kind;
 use crate::worker::handler::Handler;
+use crate::worker::middleware::Middleware;
 
 /// The handlers of a worker, by kind.
 pub(super) struct Registry<S> {
     handlers: HashMap<&'static str, Arc<Handler<S>>>,
     twice: Option<&'static str>,
+    /// The first is the outermost.
+    pub middleware: Arc<Vec<Middleware<S>>>,
 }
 
 impl<S> Default for Registry<S> {
     fn default() -> Self {
-        Self { handlers: HashMap::new(), twice: None }
+        Self { handlers: HashMap::new(), twice: None, middleware: Arc::default() }
     }
 }
 
@@ -28,6 +31,10 @@ impl<S> Registry<S> {
         if self.handlers.insert(kind, Arc::new(handler)).is_some() {
             self.twice = Some(kind);
         }
+    }
+
+    pub fn add_middleware(&mut self, layer: Middleware<S>) {
+        Arc::make_mut(&mut self.middleware).push(layer);
     }
 
     pub fn get(&self, kind: &str) -> Option<&Arc<Handler<S>>> {

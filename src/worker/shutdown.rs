@@ -21,6 +21,27 @@ impl Shutdown {
         Self::default()
     }
 
+    /// A signal that begins when the token is cancelled, so that a service and its workers have one shutdown.
+    /// [`Shutdown::begin`] cancels the token, too. If it must not, pass a
+    /// [`child_token`](CancellationToken::child_token).
+    ///
+    /// ```no_run
+    /// # use postrider::{Shutdown, Worker};
+    /// # async fn example(worker: Worker, serve: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
+    /// use tokio_util::sync::CancellationToken;
+    ///
+    /// let stop = CancellationToken::new();
+    /// let shutdown = Shutdown::from_token(stop.clone());
+    /// // `serve` is the server of the service. It ends once `stop` is cancelled.
+    /// let (summary, ()) = tokio::join!(worker.run(shutdown), serve);
+    /// println!("{} jobs were cut off", summary?.abandoned);
+    /// # Ok(()) }
+    /// ```
+    #[must_use]
+    pub fn from_token(token: CancellationToken) -> Self {
+        Self { graceful: token, cut_off_requested: CancellationToken::new() }
+    }
+
     /// A signal sent by SIGINT, SIGTERM or SIGHUP (the terminal is gone). The first one begins the shutdown, a second
     /// one cuts running attempts off. SIGHUP stays ignored if it was, as under `nohup`.
     ///
@@ -87,4 +108,22 @@ fn is_ignored(number: u32) -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     ignored.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).is_some_and(|mask| mask >> (number - 1) & 1 == 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_and_its_signal_are_one_and_a_child_stops_only_itself() {
+        let token = CancellationToken::new();
+        let (shutdown, child) = (Shutdown::from_token(token.clone()), Shutdown::from_token(token.child_token()));
+        child.begin();
+        assert!(child.has_begun() && !shutdown.has_begun());
+        token.cancel();
+        assert!(shutdown.has_begun());
+        let begun = Shutdown::from_token(CancellationToken::new());
+        begun.begin();
+        assert!(begun.has_begun() && !begun.cut_off_requested.is_cancelled());
+    }
 }

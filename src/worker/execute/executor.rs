@@ -27,6 +27,7 @@ use crate::worker::finish::report::report_stale;
 use crate::worker::handler::Handler;
 use crate::worker::handles::WorkerHandles;
 use crate::worker::in_flight::{InFlightJob, NewInFlightJob, StopReason};
+use crate::worker::middleware;
 use crate::worker::outcome::{EndedAttempt, Outcome};
 use crate::worker::registry::Registry;
 
@@ -138,7 +139,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
             let span = tracing::info_span!(
                 parent: None, "attempt", job_id = job.id, kind = job.kind, attempt = job.attempt
             );
-            let keeps_slot = self.run_attempt(&handler, job, args).instrument(span).await;
+            let keeps_slot = self.run_attempt(handler, job, args).instrument(span).await;
             if !keeps_slot {
                 return;
             }
@@ -147,7 +148,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
     }
 
     /// Runs one attempt. Returns whether the slot is still its own.
-    async fn run_attempt(&self, handler: &Handler<S>, job: Arc<InFlightJob>, args: Args) -> bool {
+    async fn run_attempt(&self, handler: Arc<Handler<S>>, job: Arc<InFlightJob>, args: Args) -> bool {
         // Counts as held until the attempt has ended: the decoded args are about as large.
         let ReadArgs { text, held: _held } = match self.read(&job, args).await {
             Some(Ok(read)) => read,
@@ -178,9 +179,11 @@ impl<S: Send + Sync + 'static> Executor<S> {
             database: self.handles.database.clone(),
             state: Arc::clone(&self.state),
         };
-        let start = || handler.start(text, context);
+        let retry_after = handler.retry_after;
+        let start =
+            || middleware::within(&self.registry.middleware, context, move |context| handler.start(text, context));
         let policy = &self.handles.config.retry_policy;
-        let outcome = attempt::run(&job, job.timeout, policy, handler.retry_after, start).await;
+        let outcome = attempt::run(&job, job.timeout, policy, retry_after, start).await;
         self.end(job, outcome).await
     }
 

@@ -211,7 +211,9 @@ fn each_test_that_the_documents_name_is_there() {
         .split('`')
         .filter_map(|code| code.split_once(": "))
         .filter(|(file, test)| {
-            [*file, *test].iter().all(|name| name.chars().all(|c| c == '_' || c == '/' || c.is_alphanumeric()))
+            [*file, *test]
+                .iter()
+                .all(|name| !name.is_empty() && name.chars().all(|c| c == '_' || c == '/' || c.is_alphanumeric()))
         })
         .collect();
     assert!(named.len() > 10, "{named:?}");

@@ -19,6 +19,7 @@ mod idle_cost;
 mod isolation;
 mod keep_completed;
 mod lifecycle;
+mod middleware;
 mod outcomes;
 mod outputs;
 mod panic_hooks;

@@ -1,0 +1,30 @@
+//! Data of an attempt by its type, which middleware hands on to the handler.
+
+use std::any::{Any, TypeId};
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+
+/// At most one value of each type.
+#[derive(Default)]
+pub(super) struct Extensions(Mutex<Option<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
+
+impl Extensions {
+    /// Replaces a former value of this type.
+    pub fn insert<T: Send + Sync + 'static>(&self, value: T) {
+        self.0.lock().get_or_insert_default().insert(TypeId::of::<T>(), Arc::new(value));
+    }
+
+    pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {
+        let value = self.0.lock().as_ref()?.get(&TypeId::of::<T>()).map(Arc::clone)?;
+        value.downcast().ok()
+    }
+}
+
+impl fmt::Debug for Extensions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Extensions({})", self.0.lock().as_ref().map_or(0, HashMap::len))
+    }
+}
