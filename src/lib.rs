@@ -20,11 +20,16 @@
 //! | feature | adds |
 //! | --- | --- |
 //! | `ring`, `aws-lc-rs` | encrypted connections (`sslmode`), with this implementation of cryptography. Without either, connections are never encrypted, and `sslmode=require` is refused |
+//! | `derive` | the derive macro `Job`: `#[derive(Job)] #[job(kind = "send_mail", queue = "mail", timeout = "30s")]` |
 //! | `migrate` | [`Database::migrate`]. Without it, `worker migrate` brings the schema up to date |
 //! | `schedules` | [`Worker::cron`] |
 //! | `sqlx-0_8`, `sqlx-0_9`, `diesel-2`, `diesel-async`, `sea-orm-2` | [`enqueue`](enqueue()) and [`Context::complete_in`] in transactions of these drivers: see [`AnyConnection`](postgres::AnyConnection) |
 //! | `jiff`, `time` | times of these crates, beside `SystemTime` and `chrono` |
-//! | `bin` | the programs `worker` and `web`, with `ring`, `migrate` and `schedules`. Not for libraries: its modules are no API |
+//! | `bin` | the programs `worker` and `web`, with `ring`, `derive`, `migrate` and `schedules`. Not for libraries: its modules are no API |
+
+// The derive macro names the crate from outside.
+#[cfg(feature = "bin")]
+extern crate self as postrider;
 
 pub mod admin;
 #[cfg(feature = "bin")]
@@ -60,5 +65,25 @@ pub use enqueue::{enqueue, enqueue_copy, enqueue_many};
 pub use error::Error;
 pub use job::{Args, EnqueueOutcome, Enqueued, Job, JobId, JobRecord, NewJob, Priority, Retention, State, Time};
 pub use postgres::{Database, Schema};
+/// ```
+/// use postrider::Job;
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize, Job)]
+/// #[job(kind = "send_mail", queue = "mail", timeout = "30s", max_attempts = 5)]
+/// struct SendMail { to: String }
+///
+/// assert_eq!(SendMail::QUEUE, Some("mail"));
+/// ```
+///
+/// ```compile_fail
+/// # use postrider::Job;
+/// #[derive(serde::Serialize, serde::Deserialize, Job)]
+/// #[job(kind = "send mail")] // a name has no blanks
+/// struct SendMail { to: String }
+/// ```
+///
+#[cfg(feature = "derive")]
+pub use postrider_derive::Job;
 pub use wait::Waiter;
 pub use worker::{Context, JobError, Shutdown, Worker};

@@ -3,17 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::job::Job;
 use crate::worker::{Context, JobError};
+use postrider_derive::Job;
 
 /// The args: empty.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Job)]
+#[job(kind = "heartbeat")]
 #[serde(deny_unknown_fields)]
 pub struct Heartbeat {}
-
-impl Job for Heartbeat {
-    const KIND: &'static str = "heartbeat";
-}
 
 pub(crate) async fn handle(_: Heartbeat, cx: Context<App>) -> Result<(), JobError> {
     tracing::info!(job_id = cx.job_id(), attempt = cx.attempt(), "worker heartbeat");

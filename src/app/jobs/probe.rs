@@ -5,11 +5,12 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use crate::app::App;
-use crate::job::Job;
 use crate::worker::{Context, JobError};
+use postrider_derive::Job;
 
 /// What the probe does.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Job)]
+#[job(kind = "probe")]
 #[serde(default, deny_unknown_fields)]
 pub struct Probe {
     /// How long to sleep first, in ms. Default: 0.
@@ -25,10 +26,6 @@ pub struct Probe {
     pub panic: Option<String>,
     /// Continue to sleep when the attempt is cancelled. Default: no.
     pub hold: bool,
-}
-
-impl Job for Probe {
-    const KIND: &'static str = "probe";
 }
 
 impl Probe {

@@ -1,5 +1,6 @@
 //! The queue itself: enqueueing, the schema, the plans of its statements, roles.
 
+mod derive;
 mod encodings;
 mod enqueue;
 mod functions;

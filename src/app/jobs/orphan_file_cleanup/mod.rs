@@ -70,15 +70,16 @@ pub use sweep::run;
 
 use crate::app::App;
 use crate::app::object_store::MAX_DELETE;
-use crate::job::Job;
 use crate::job::JobId;
 use crate::worker::{Context, JobError};
+use postrider_derive::Job;
 
 /// The longest grace: 365 days.
 pub const MAX_GRACE: Duration = Duration::from_hours(365 * 24);
 
 /// The args.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize, Job)]
+#[job(kind = "orphan_file_cleanup")]
 #[serde(deny_unknown_fields)]
 pub struct OrphanFileCleanup {
     /// Files per batch, 1 to 1000. Default: 1000.
@@ -91,10 +92,6 @@ pub struct OrphanFileCleanup {
     /// Handle only orphans with a stamp, without a scan of all files. Default: no. Set by the request of a deletion.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stamped_only: bool,
-}
-
-impl Job for OrphanFileCleanup {
-    const KIND: &'static str = "orphan_file_cleanup";
 }
 
 /// The parameters of [`run`].
