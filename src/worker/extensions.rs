@@ -7,9 +7,11 @@ use std::sync::Arc;
 
 use parking_lot::Mutex;
 
-/// At most one value of each type.
+type Values = HashMap<TypeId, Arc<dyn Any + Send + Sync>>;
+
+/// At most one value of each type. Boxed, because every job in flight has it and few use it.
 #[derive(Default)]
-pub(super) struct Extensions(Mutex<Option<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>>);
+pub(super) struct Extensions(Mutex<Option<Box<Values>>>);
 
 impl Extensions {
     /// Replaces a former value of this type.
@@ -25,6 +27,6 @@ impl Extensions {
 
 impl fmt::Debug for Extensions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Extensions({})", self.0.lock().as_ref().map_or(0, HashMap::len))
+        write!(f, "Extensions({})", self.0.lock().as_ref().map_or(0, |values| values.len()))
     }
 }
