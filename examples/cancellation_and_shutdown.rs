@@ -51,6 +51,7 @@ async fn export(job: Export, cx: Context<Exporter>) -> Result<u32, JobError> {
         1000
     };
     tokio::select! {
+        biased;
         rows = rows => Ok(rows),
         // There is a second to clean up. After that, the handler is dropped at its next `.await`. What is returned here
         // does not decide: the job is cancelled, or goes back to its queue.
@@ -85,7 +86,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let (starts, mut started) = mpsc::unbounded_channel();
     let worker = Worker::new(database.clone(), Exporter { started: starts, shutdown: shutdown.clone() })
         .queue(QUEUE, 10)
-        .shutdown_timeout(Duration::from_millis(500))
+        .shutdown_timeout(Duration::from_secs(2))
         .handle(export);
     let running = tokio::spawn(worker.run(shutdown.clone()));
 

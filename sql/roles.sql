@@ -2,7 +2,7 @@
 --
 --   postrider_enqueue   only enqueues, with postrider.enqueue or the Rust client (except enqueue_copy)
 --   postrider_worker    `worker run`, `web`, and all that the other roles may
---   postrider_read      the view postrider.jobs; `worker list`, `failed`, `show` and `stats`
+--   postrider_read      the views; `worker list`, `failed`, `show`, `stats`, `queues` and `workers`
 --   postrider_operator  the same, and `worker retry`, `cancel`, `pause` and `resume`
 --
 -- Run this in each database, as the owner of the schema if it may create roles, or as a superuser. Run it again after

@@ -80,9 +80,11 @@ impl Options {
             quote! { const KEEP_COMPLETED: ::core::option::Option<bool> = ::core::option::Option::Some(#keep); }
         });
         let retry_after = retry_after.iter().map(|path| {
+            // Not of the same name as a function of the user's.
+            let attempt = syn::Ident::new("attempt", Span::mixed_site());
             quote! {
-                fn retry_after(attempt: u32) -> ::core::option::Option<::core::time::Duration> {
-                    #path(attempt)
+                fn retry_after(#attempt: u32) -> ::core::option::Option<::core::time::Duration> {
+                    #path(#attempt)
                 }
             }
         });

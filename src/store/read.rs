@@ -98,7 +98,10 @@ pub(crate) async fn workers(client: &impl Queryable) -> Result<Vec<WorkerRecord>
     let rows = Statements::on(client).query_typed(sql!("read/workers"), &[]).await?;
     let worker = |row: &Row| {
         let (queues, concurrency): (Vec<String>, Vec<i32>) = (row.try_get("queues")?, row.try_get("concurrency")?);
-        let queues = queues.into_iter().zip(concurrency).map(|(queue, concurrency)| ServedQueue { queue, concurrency });
+        let queues = queues
+            .into_iter()
+            .zip(concurrency.into_iter().chain(std::iter::repeat(0)))
+            .map(|(queue, concurrency)| ServedQueue { queue, concurrency });
         Ok(WorkerRecord {
             id: row.try_get("id")?,
             host: row.try_get("host")?,

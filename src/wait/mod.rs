@@ -135,7 +135,7 @@ impl Waiter {
         let watch = self.shared.watched.watch(id)?;
         self.start();
         match timeout_at(deadline.max(begin + FIRST_LOOK_WITHIN), watch.known()).await {
-            Ok(Progress::Refused) => self.shared.ask(&self.shared.watched.question(id)).await?,
+            Ok(Progress::Refused) => self.shared.ask_alone(id).await?,
             Ok(_) => {}
             Err(_) => return Err(Error::TimedOut(begin.elapsed())),
         }
@@ -179,6 +179,13 @@ impl Shared {
             }
         }
         Ok(())
+    }
+
+    /// The same for one job whose question was refused, to see why.
+    async fn ask_alone(&self, id: JobId) -> Result<(), Error> {
+        // Never closed.
+        let _permit = self.reads.acquire().await;
+        self.ask(&self.watched.question(id)).await
     }
 
     async fn find(&self, id: JobId) -> Result<Option<JobRecord>, Error> {

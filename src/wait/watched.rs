@@ -70,25 +70,36 @@ pub(super) struct Question {
 }
 
 impl Watched {
-    /// Watches a job until the result is dropped. A job that was not watched is asked for at once.
+    /// Watches a job until the result is dropped. It is asked for at once.
     pub fn watch(&self, id: JobId) -> Result<Watch, Error> {
         let mut jobs = self.0.jobs.lock();
         if jobs.waits >= MAX_WAITS {
             return Err(Error::invalid("wait", format!("would be one of more than {MAX_WAITS} waits")));
         }
         jobs.waits += 1;
+        let now = Instant::now();
         let progress = if let Some(job) = jobs.by_id.get_mut(&id) {
             job.waits += 1;
-            job.progress.subscribe()
+            job.delay = Duration::ZERO;
+            // What was known may be old.
+            job.progress.send_if_modified(|progress| {
+                let is_ended = *progress == Progress::Ended;
+                if !is_ended {
+                    *progress = Progress::Unknown;
+                }
+                !is_ended
+            });
+            let progress = job.progress.subscribe();
+            jobs.ask_at(id, now);
+            progress
         } else {
-            let now = Instant::now();
             let sender = watch::Sender::new(Progress::Unknown);
             let progress = sender.subscribe();
             jobs.by_id.insert(id, Job { waits: 1, progress: sender, delay: Duration::ZERO, next_question: now });
             jobs.questions.insert((now, id));
-            self.0.is_earlier.notify_one();
             progress
         };
+        self.0.is_earlier.notify_one();
         Ok(Watch { id, progress, watched: self.clone() })
     }
 
@@ -285,6 +296,23 @@ mod tests {
         // A notification of a job that nobody waits for any more.
         watched.end(7);
         assert!(watched.watch(7)?.ended().now_or_never().is_none());
+        Ok(())
+    }
+
+    #[tokio::test]
+    async fn a_second_wait_for_a_job_looks_at_it_too() -> Result<(), Error> {
+        let watched = Watched::default();
+        let _first = watched.watch(7)?;
+        let question = due(&watched).expect("the first question");
+        for _ in 0..5 {
+            watched.is_unfinished(7, true, &question);
+        }
+        let second = watched.watch(7)?;
+        assert!(second.known().now_or_never().is_none(), "what was known may be 15 s old");
+        let question = due(&watched).expect("a question for the second wait");
+        watched.is_unfinished(7, true, &question);
+        assert_eq!(second.known().now_or_never(), Some(Progress::Unfinished));
+        assert_eq!(delay_of(&watched, 7), FIRST);
         Ok(())
     }
 

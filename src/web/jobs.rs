@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::{RawQuery, State};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use serde::Serialize;
 
@@ -119,7 +119,8 @@ pub(super) async fn show(
     let Some(wait) = query.text("wait").map(|text| wait_limit(&text)).transpose()? else {
         return done_within(REQUEST_TIMEOUT, read(&web, id)).await?;
     };
-    let mut answer = done_within(wait + REQUEST_TIMEOUT, finished(&web, id, wait)).await??;
+    let answered = done_within(wait + REQUEST_TIMEOUT, finished(&web, id, wait)).await.flatten();
+    let mut answer = answered.unwrap_or_else(IntoResponse::into_response);
     answer.extensions_mut().insert(Waited);
     Ok(answer)
 }

@@ -16,7 +16,15 @@ pub(super) struct Extensions(Mutex<Option<Box<Values>>>);
 impl Extensions {
     /// Replaces a former value of this type.
     pub fn insert<T: Send + Sync + 'static>(&self, value: T) {
-        self.0.lock().get_or_insert_default().insert(TypeId::of::<T>(), Arc::new(value));
+        let former = self.0.lock().get_or_insert_default().insert(TypeId::of::<T>(), Arc::new(value));
+        // Not under the lock: its drop may use the extensions.
+        drop(former);
+    }
+
+    /// Drops all values.
+    pub fn clear(&self) {
+        let values = self.0.lock().take();
+        drop(values);
     }
 
     pub fn get<T: Send + Sync + 'static>(&self) -> Option<Arc<T>> {

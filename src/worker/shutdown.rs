@@ -22,8 +22,8 @@ impl Shutdown {
     }
 
     /// A signal that begins when the token is cancelled, so that a service and its workers have one shutdown.
-    /// [`Shutdown::begin`] cancels the token, too. If it must not, pass a
-    /// [`child_token`](CancellationToken::child_token).
+    /// [`Shutdown::begin`] cancels the token, too, and so does a worker that ends because a part of it has panicked. If
+    /// they must not, pass a [`child_token`](CancellationToken::child_token).
     ///
     /// ```no_run
     /// # use postrider::{Shutdown, Worker};

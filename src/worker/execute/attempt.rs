@@ -72,7 +72,14 @@ pub(in crate::worker) async fn run(
     };
     // Around all of the handler: its start, its polls and its drop may panic.
     let guarded = AssertUnwindSafe(async { decide(job, policy, retry_after, attempt.await) }).catch_unwind();
-    match panic_trace::in_attempt(guarded).await {
+    let ended = panic_trace::in_attempt(guarded).await;
+    // A part of the handler that its middleware has given up may run on: a function on a thread, a job of a batch.
+    job.cancel.cancel();
+    // Here, because the values may panic when they are dropped, and may hold what others wait for.
+    if std::panic::catch_unwind(AssertUnwindSafe(|| job.extensions.clear())).is_err() {
+        tracing::error!(job_id = job.id, "a value in the context of an attempt panicked when it was dropped");
+    }
+    match ended {
         Ok(outcome) => outcome,
         Err(payload) => {
             let failure = Failure { error: panic_text(payload), trace: panic_trace::take() };

@@ -77,7 +77,7 @@ async fn each_error_that_has_a_cause_keeps_it() {
 
     let client = fresh.connect().await;
     let error = postrider::admin::pause(&client, "default").await.unwrap_err();
-    assert!(matches!(error, Error::Database(_)) && sqlstate(&error) == Some("42P01"), "{error:?}");
+    assert!(matches!(error, Error::Database(_)) && sqlstate(&error) == Some("3F000"), "{error:?}");
     client.batch_execute("CREATE SCHEMA postrider; CREATE TABLE postrider.worker ()").await.unwrap();
     let error = fresh.database.migrate(Queue).await.unwrap_err();
     assert!(matches!(error, Error::Migration { .. }) && sqlstate(&error) == Some("42P07"), "{error:?}");

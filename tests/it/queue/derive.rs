@@ -10,13 +10,13 @@ use serde::{Deserialize, Serialize};
 #[job(kind = "plain")]
 struct Plain;
 
-fn slowly(attempt: u32) -> Option<Duration> {
+fn attempt(attempt: u32) -> Option<Duration> {
     (attempt < 3).then(|| Duration::from_secs(u64::from(attempt)))
 }
 
 #[derive(Serialize, Deserialize, Job)]
 #[job(kind = "mail/send-1.0", queue = "mail", priority = "low", max_attempts = 5)]
-#[job(timeout = "1m 30s 250ms", keep_completed = false, retry_after = slowly)]
+#[job(timeout = "1m 30s 250ms", keep_completed = false, retry_after = attempt)]
 struct SendMail {
     to: String,
 }

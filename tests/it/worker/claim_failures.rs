@@ -17,12 +17,13 @@ async fn ok(_: Task, _: Context<Starts>) -> Result<(), JobError> {
     Ok(())
 }
 
-/// Waits until a claim of the worker waits for a lock. Returns its backend.
+/// Waits until a claim of the worker waits for a lock, and will for a second or more. Returns its backend.
 async fn blocked_claim(client: &Client, but: i32) -> i32 {
     until("a claim is blocked", PATIENCE, || async {
         let query = "SELECT pid FROM pg_stat_activity
                      WHERE datname = current_database() AND application_name = 'postrider claim'
-                       AND wait_event_type = 'Lock' AND pid <> $1";
+                       AND wait_event_type = 'Lock' AND pid <> $1
+                       AND query_start > clock_timestamp() - interval '500 ms'";
         client.query_opt(query, &[&but]).await.unwrap().map(|row| row.get(0))
     })
     .await

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::support::database::TestDatabase;
 use crate::support::rows::{job, job_becomes};
-use crate::support::wait::{PATIENCE, within};
+use crate::support::wait::{PATIENCE, until, within};
 
 /// A job that does what its name says.
 #[derive(Debug, Serialize, Deserialize)]
@@ -19,6 +19,15 @@ struct Do(String);
 impl Job for Do {
     const KIND: &'static str = "do";
     const TIMEOUT: Option<Duration> = Some(Duration::from_secs(30));
+}
+
+/// The same in little time.
+#[derive(Debug, Serialize, Deserialize)]
+struct DoBriefly(String);
+
+impl Job for DoBriefly {
+    const KIND: &'static str = "do_briefly";
+    const TIMEOUT: Option<Duration> = Some(Duration::from_millis(200));
 }
 
 /// The same, on a thread and in batches.
@@ -90,6 +99,7 @@ fn start(db: &TestDatabase) -> (Log, Shutdown, tokio::task::JoinHandle<()>) {
         .middleware(outer)
         .middleware(inner)
         .handle(|job: Do, cx: Context<Log>| async move { act(job.0, &cx).await })
+        .handle(|job: DoBriefly, cx: Context<Log>| async move { act(job.0, &cx).await })
         .handle_blocking(|job: DoBlocking, cx: Context<Log>| {
             tokio::runtime::Handle::current().block_on(act(job.0, &cx))
         })
@@ -165,10 +175,18 @@ async fn a_panic_a_timeout_and_a_cancel_end_the_layers_with_their_handler() {
     let panicked = job_becomes(&client, id, State::Discarded).await;
     assert_eq!(panicked.error.as_deref(), Some("panicked: on purpose"));
 
+    log.lock().clear();
     let id = enqueue(&client, &Do("hangs".to_owned())).await.unwrap().id;
-    job_becomes(&client, id, State::Running).await;
+    until("the handler runs", PATIENCE, || async {
+        log.lock().iter().any(|line| line == "tenant of do").then_some(())
+    })
+    .await;
     admin::cancel(&client, id).await.unwrap();
     job_becomes(&client, id, State::Cancelled).await;
+
+    let id = enqueue(&client, &DoBriefly("hangs".to_owned())).max_attempts(1).await.unwrap().id;
+    let timed_out = job_becomes(&client, id, State::Discarded).await;
+    assert_eq!(timed_out.error.as_deref(), Some("timed out"));
     assert!(!log.lock().iter().any(|line| line.starts_with("outer: ")), "{:?}", log.lock());
 
     // Nothing of an attempt is left for the next one.

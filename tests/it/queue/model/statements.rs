@@ -90,6 +90,7 @@ impl Queue {
                     &"host",
                     &"version",
                     &&queues[..],
+                    &vec![1i32],
                     &Vec::<String>::new(),
                     &86_400i64,
                     &None::<chrono::DateTime<chrono::Utc>>,
