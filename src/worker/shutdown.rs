@@ -27,7 +27,7 @@ impl Shutdown {
     ///
     /// ```no_run
     /// # use postrider::{Shutdown, Worker};
-    /// # async fn example(worker: Worker, serve: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
+    /// # async fn example(worker: Worker<()>, serve: impl Future<Output = ()>) -> Result<(), Box<dyn std::error::Error>> {
     /// use tokio_util::sync::CancellationToken;
     ///
     /// let stop = CancellationToken::new();
