@@ -103,7 +103,8 @@ impl<S> Context<S> {
     }
 
     /// Resolves when the attempt should stop: its job was cancelled, it timed out, or the worker shuts down or has
-    /// lost the job. Also once it has ended. A handler that has not returned a second later is dropped at its next `.await`.
+    /// lost the job. Also once it has ended. A handler that has not returned a second later is dropped at its next
+    /// `.await`.
     pub async fn cancelled(&self) {
         self.job.cancel.cancelled().await;
     }
