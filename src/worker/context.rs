@@ -13,18 +13,19 @@ use crate::job::JobId;
 use crate::postgres::AnyTransaction;
 use crate::postgres::Database;
 use crate::worker::complete_in::{Attempt, CompleteIn};
+use crate::worker::handles::WorkerHandles;
 use crate::worker::in_flight::InFlightJob;
 
 /// The attempt that a handler runs, and the worker's shared state of type `S`.
 ///
 /// Clones are of the same attempt.
 pub struct Context<S> {
-    pub(super) job: Arc<InFlightJob>,
-    pub(super) queue: Arc<str>,
-    pub(super) completed_seconds: i64,
+    job: Arc<InFlightJob>,
+    queue: Arc<str>,
+    completed_seconds: i64,
     pub(super) max_output_bytes: usize,
-    pub(super) database: Database,
-    pub(super) state: Arc<S>,
+    database: Database,
+    state: Arc<S>,
 }
 
 impl<S> Clone for Context<S> {
@@ -41,6 +42,18 @@ impl<S> Clone for Context<S> {
 }
 
 impl<S> Context<S> {
+    pub(super) fn new(handles: &WorkerHandles, job: &Arc<InFlightJob>, state: &Arc<S>) -> Self {
+        let config = &handles.config;
+        Self {
+            job: Arc::clone(job),
+            queue: Arc::clone(&config.queues[job.queue].name),
+            completed_seconds: config.retention.completed_seconds(),
+            max_output_bytes: config.max_output_bytes,
+            database: handles.database.clone(),
+            state: Arc::clone(state),
+        }
+    }
+
     /// The job's id.
     #[must_use]
     pub fn job_id(&self) -> JobId {

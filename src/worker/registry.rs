@@ -8,15 +8,16 @@ use std::sync::Arc;
 
 use crate::error::Error;
 use crate::job::check_kind;
-use crate::worker::handler::Handler;
-use crate::worker::middleware::Middleware;
+use crate::worker::Context;
+use crate::worker::handler::{Handler, HandlerFuture};
+use crate::worker::middleware::{self, Middleware};
 
 /// The handlers of a worker, by kind.
 pub(super) struct Registry<S> {
     handlers: HashMap<&'static str, Arc<Handler<S>>>,
     twice: Option<&'static str>,
     /// The first is the outermost.
-    pub middleware: Arc<Vec<Middleware<S>>>,
+    middleware: Arc<Vec<Middleware<S>>>,
 }
 
 impl<S> Default for Registry<S> {
@@ -45,6 +46,14 @@ impl<S> Registry<S> {
         let mut kinds: Vec<_> = self.handlers.keys().copied().collect();
         kinds.sort_unstable();
         kinds
+    }
+
+    /// Decodes the args and starts the handler, within the middleware.
+    pub fn start(&self, handler: Arc<Handler<S>>, args: String, context: Context<S>) -> HandlerFuture
+    where
+        S: Send + Sync + 'static,
+    {
+        middleware::within(&self.middleware, context, move |context| handler.start(args, context))
     }
 
     pub fn check(&self) -> Result<(), Error> {

@@ -17,7 +17,6 @@ use uuid::Uuid;
 
 use crate::observe::Event;
 use crate::store::claim::{ClaimedJob, StartOrder};
-use crate::store::finish::Fence;
 use crate::worker::Shutdown;
 use crate::worker::context::Context;
 use crate::worker::execute::args_loader::{Args, ArgsRequests, ReadArgs};
@@ -26,8 +25,7 @@ use crate::worker::execute::slots::Slots;
 use crate::worker::finish::report::report_stale;
 use crate::worker::handler::Handler;
 use crate::worker::handles::WorkerHandles;
-use crate::worker::in_flight::{InFlightJob, NewInFlightJob, StopReason};
-use crate::worker::middleware;
+use crate::worker::in_flight::{InFlightJob, StopReason};
 use crate::worker::outcome::{EndedAttempt, Outcome};
 use crate::worker::registry::Registry;
 
@@ -112,16 +110,7 @@ impl<S: Send + Sync + 'static> Executor<S> {
             tracing::error!(job_id = claimed.id, "claimed a job of an unknown kind");
             return None;
         };
-        let new = NewInFlightJob {
-            key: claimed.key(),
-            fence: Fence { id: claimed.id, claim: claimed.claim, worker: claimed_by },
-            kind: handler.kind,
-            queue,
-            attempt: claimed.attempt,
-            max_attempts: claimed.max_attempts,
-            timeout: handler.timeout.or(self.handles.config.timeout),
-            keeps_completed: handler.keep_completed.unwrap_or(self.handles.config.queues[queue].keep_completed),
-        };
+        let new = handler.of_claimed(&claimed, claimed_by, queue, &self.handles.config);
         let Some(job) = self.handles.in_flight.insert(&new) else {
             tracing::warn!(job_id = claimed.id, "the claim of a running job was lost by the database; its run goes on");
             return None;
@@ -171,17 +160,9 @@ impl<S: Send + Sync + 'static> Executor<S> {
             kind: job.kind,
             attempt: job.attempt.unsigned_abs(),
         });
-        let context = Context {
-            job: Arc::clone(&job),
-            queue: Arc::clone(&self.handles.config.queues[job.queue].name),
-            completed_seconds: self.handles.config.retention.completed_seconds(),
-            max_output_bytes: self.handles.config.max_output_bytes,
-            database: self.handles.database.clone(),
-            state: Arc::clone(&self.state),
-        };
+        let context = Context::new(&self.handles, &job, &self.state);
         let retry_after = handler.retry_after;
-        let start =
-            || middleware::within(&self.registry.middleware, context, move |context| handler.start(text, context));
+        let start = || self.registry.start(handler, text, context);
         let policy = &self.handles.config.retry_policy;
         let outcome = attempt::run(&job, job.timeout, policy, retry_after, start).await;
         self.end(job, outcome).await

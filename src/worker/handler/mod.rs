@@ -6,7 +6,7 @@
 //!
 //! Promise: whatever its form, each job is an attempt of its own, with its own slot, timeout, cancel and outcome.
 //!
-//! It records nothing and knows no fence. It returns what the handler returned, or an error if the args do not decode.
+//! It records nothing. It returns what the handler returned, or an error if the args do not decode.
 
 mod batches;
 mod blocking;
@@ -18,8 +18,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Serialize;
+use uuid::Uuid;
 
 use crate::job::{CheckedJson, Job};
+use crate::store::claim::ClaimedJob;
+use crate::store::finish::Fence;
+use crate::worker::config::Config;
+use crate::worker::in_flight::NewInFlightJob;
 use crate::worker::{Context, JobError};
 use batches::Batches;
 pub(in crate::worker) use batches::{MAX_BATCH, MAX_BATCH_WAIT};
@@ -105,6 +110,20 @@ impl<S: Send + Sync + 'static> Handler<S> {
             keep_completed: J::KEEP_COMPLETED,
             retry_after: J::retry_after,
             start: Box::new(start),
+        }
+    }
+
+    /// A job of this kind that a worker has claimed, in its queue of this number.
+    pub fn of_claimed(&self, claimed: &ClaimedJob, claimed_by: Uuid, queue: usize, config: &Config) -> NewInFlightJob {
+        NewInFlightJob {
+            key: claimed.key(),
+            fence: Fence { id: claimed.id, claim: claimed.claim, worker: claimed_by },
+            kind: self.kind,
+            queue,
+            attempt: claimed.attempt,
+            max_attempts: claimed.max_attempts,
+            timeout: self.timeout.or(config.timeout),
+            keeps_completed: self.keep_completed.unwrap_or(config.queues[queue].keep_completed),
         }
     }
 
