@@ -24,6 +24,7 @@
 //! | `migrate` | [`Database::migrate`]. Without it, `worker migrate` brings the schema up to date |
 //! | `schedules` | [`Worker::cron`] |
 //! | `sqlx-0_8`, `sqlx-0_9`, `diesel-2`, `diesel-async`, `sea-orm-2` | [`enqueue`](enqueue()) and [`Context::complete_in`] in transactions of these drivers: see [`AnyConnection`](postgres::AnyConnection) |
+//! | `testing` | `testing`, for the tests of a service: handlers without a worker, assertions, faults. With `migrate` |
 //! | `jiff`, `time` | times of these crates, beside `SystemTime` and `chrono` |
 //! | `bin` | the programs `worker` and `web`, with `ring`, `derive`, `migrate` and `schedules`. Not for libraries: its modules are no API |
 
@@ -54,6 +55,8 @@ pub mod program;
 pub mod schema;
 mod sql;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod wait;
 #[cfg(feature = "bin")]
 #[doc(hidden)]

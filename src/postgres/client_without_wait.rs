@@ -14,6 +14,12 @@ pub(super) enum ClientWithoutWait {
     Own(Client),
 }
 
+impl From<Object> for ClientWithoutWait {
+    fn from(object: Object) -> Self {
+        Self::Pooled(object)
+    }
+}
+
 impl Deref for ClientWithoutWait {
     type Target = Client;
 

@@ -72,6 +72,8 @@ impl Options {
         let session_attrs = session_attrs(settings.take("target_session_attrs").as_ref(), endpoints.len())?;
         let (mode, roots) = (ssl_mode(&mut settings)?, ssl_roots(&mut settings));
         no_gss(settings.take("gssencmode").as_ref())?;
+        // The URL of a pool of sqlx has it, as in its tests. It is about the statements of sqlx.
+        settings.take("statement-cache-capacity");
 
         let mut config = passed_on(&settings)?;
         let direct = config.get_ssl_negotiation() == SslNegotiation::Direct;

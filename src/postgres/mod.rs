@@ -22,7 +22,8 @@
 //! | `tcp_user_timeout` | 15,000 ms |
 //!
 //! A password file, a service file, client certificates and Kerberos encryption are not supported. An empty `sslcert`
-//! or `sslkey`, and `gssencmode=disable`, are accepted.
+//! or `sslkey`, and `gssencmode=disable`, are accepted. So is `statement-cache-capacity`, which the URLs of `sqlx` have and
+//! which means nothing here.
 
 mod any_connection;
 mod cancel;
@@ -62,6 +63,9 @@ pub(crate) use tls::Stream;
 #[cfg(feature = "bin")]
 pub(crate) use transaction::LimitedTransaction;
 pub(crate) use transaction::Limits;
+#[cfg(feature = "testing")]
+pub use transaction::TestTransaction;
+pub use transaction::Transaction;
 
 use crate::error::Error;
 

@@ -315,6 +315,16 @@ pub(crate) async fn args_of(database: &Database, fences: &[Fence]) -> Result<Has
     rows.iter().map(|row| Ok((row.try_get("id")?, row.try_get::<_, StoredJson>("args")?.0))).collect()
 }
 
+/// As [`args_of`], for one job on a session of a test.
+#[cfg(feature = "testing")]
+pub(crate) async fn args_on(session: &Session, fence: Fence) -> Result<Option<String>, Error> {
+    let fences = Fences::of(std::iter::once(fence));
+    let params: Params<'_> =
+        &[(&fences.ids, Type::INT8_ARRAY), (&fences.claims, Type::INT4_ARRAY), (&fences.workers, Type::UUID_ARRAY)];
+    let rows = session.query(sql!("claim/args_of"), params).await?;
+    rows.first().map(|row| Ok(row.try_get::<_, StoredJson>("args")?.0)).transpose()
+}
+
 /// Returns the attempts of the worker that are to be cancelled, among the jobs with these ids.
 pub(crate) async fn cancel_requests(database: &Database, worker: Uuid, ids: &[JobId]) -> Result<Vec<Fence>, Error> {
     let tx = database.begin_without_wait("cancel", READ_LIMITS).await?;

@@ -15,5 +15,7 @@ pub(crate) mod periodic;
 pub(crate) mod read;
 pub(crate) mod schema;
 pub(crate) mod session;
+#[cfg(feature = "testing")]
+pub(crate) mod testing;
 pub(crate) mod wait;
 pub(crate) mod worker;

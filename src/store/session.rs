@@ -6,6 +6,9 @@
 //! Promise: the server limits the time of each statement and each wait for a lock, whatever becomes of this process.
 
 use std::collections::HashMap;
+use std::sync::Arc;
+#[cfg(feature = "testing")]
+use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::{join, try_join};
@@ -15,13 +18,15 @@ use tokio_postgres::{Client, Row, Statement};
 
 use crate::error::Error;
 use crate::postgres::{Database, Limits, Params, Schema};
+#[cfg(feature = "testing")]
+use crate::postgres::{Queryable, TestTransaction};
 use crate::sql::sql;
 
 /// The rows that a statement returned.
 pub(crate) type Answer = Result<Vec<Row>, tokio_postgres::Error>;
 
 pub(crate) struct Session {
-    client: Client,
+    client: Arc<Client>,
     direct: bool,
     limits: Limits,
     is_utf8: bool,
@@ -88,7 +93,28 @@ impl Session {
         if direct {
             Self::set_up(&client, settings, limits).await?;
         }
-        Ok(Self { client, direct, limits, is_utf8, schema: database.schema().clone(), prepared: Mutex::default() })
+        Ok(Self {
+            client: Arc::new(client),
+            direct,
+            limits,
+            is_utf8,
+            schema: database.schema().clone(),
+            prepared: Mutex::default(),
+        })
+    }
+
+    /// Runs its statements in the transaction of a test.
+    #[cfg(feature = "testing")]
+    pub fn in_transaction(tx: &TestTransaction) -> Self {
+        Self {
+            client: tx.shared_client(),
+            // In one transaction, statements can be prepared through a pooler, too.
+            direct: true,
+            limits: Limits { statement: Duration::ZERO, lock: Duration::ZERO },
+            is_utf8: tx.is_utf8(),
+            schema: tx.schema(),
+            prepared: Mutex::default(),
+        }
     }
 
     pub async fn query(&self, sql: &'static str, params: Params<'_>) -> Result<Vec<Row>, Error> {

@@ -7,7 +7,7 @@
 use std::time::Duration;
 
 use chrono::{DateTime, Utc};
-use tokio_postgres::types::Type;
+use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, GenericClient, Row};
 use uuid::Uuid;
 
@@ -40,6 +40,24 @@ pub(crate) struct Registration<'r> {
     pub started_at: Option<DateTime<Utc>>,
 }
 
+impl Registration<'_> {
+    fn params(&self) -> [(&(dyn ToSql + Sync), Type); 11] {
+        [
+            (&self.id, Type::UUID),
+            (&self.lock_key, Type::INT8),
+            (&self.lease_ms, Type::INT4),
+            (&self.pid, Type::INT4),
+            (&self.host, Type::TEXT),
+            (&self.version, Type::TEXT),
+            (&self.queues, Type::TEXT_ARRAY),
+            (&self.concurrency, Type::INT4_ARRAY),
+            (&self.declares, Type::TEXT_ARRAY),
+            (&self.cancelled_seconds, Type::INT8),
+            (&self.started_at, Type::TIMESTAMPTZ),
+        ]
+    }
+}
+
 /// The state of a peer at one check.
 pub(crate) struct Peer {
     pub id: Uuid,
@@ -60,22 +78,17 @@ pub(crate) struct Rescued {
 
 /// Registers the worker. Returns its start time by the database's clock.
 pub(crate) async fn register(database: &Database, worker: &Registration<'_>) -> Result<DateTime<Utc>, Error> {
-    let params: Params<'_> = &[
-        (&worker.id, Type::UUID),
-        (&worker.lock_key, Type::INT8),
-        (&worker.lease_ms, Type::INT4),
-        (&worker.pid, Type::INT4),
-        (&worker.host, Type::TEXT),
-        (&worker.version, Type::TEXT),
-        (&worker.queues, Type::TEXT_ARRAY),
-        (&worker.concurrency, Type::INT4_ARRAY),
-        (&worker.declares, Type::TEXT_ARRAY),
-        (&worker.cancelled_seconds, Type::INT8),
-        (&worker.started_at, Type::TIMESTAMPTZ),
-    ];
     let tx = database.begin(LEASE_LIMITS).await?;
-    let row = tx.commit_with(Statements::on(&tx).query_typed_one(sql!("worker/register_worker"), params)).await?;
+    let statements = Statements::on(&tx);
+    let row = tx.commit_with(statements.query_typed_one(sql!("worker/register_worker"), &worker.params())).await?;
     Ok(row.try_get(0)?)
+}
+
+/// As [`register`], on a session of a test. Its time of start is that of its heartbeat, too.
+#[cfg(feature = "testing")]
+pub(crate) async fn register_on(session: &Session, worker: &Registration<'_>) -> Result<DateTime<Utc>, Error> {
+    let rows = session.query(sql!("worker/register_worker"), &worker.params()).await?;
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or_default())
 }
 
 /// Opens the connection of heartbeats and probes. It is not from the pool: handlers may hold the whole pool for longer
@@ -125,6 +138,13 @@ pub(crate) async fn timeline(session: &Session) -> Result<String, Error> {
 pub(crate) async fn deregister(database: &Database, worker: Uuid) -> Result<(), Error> {
     let tx = database.begin(LEASE_LIMITS).await?;
     tx.commit_with(Statements::on(&tx).query_typed(sql!("worker/deregister_worker"), &[(&worker, Type::UUID)])).await?;
+    Ok(())
+}
+
+/// As [`deregister`], on a session of a test.
+#[cfg(feature = "testing")]
+pub(crate) async fn deregister_on(session: &Session, worker: Uuid) -> Result<(), Error> {
+    session.query(sql!("worker/deregister_worker"), &[(&worker, Type::UUID)]).await?;
     Ok(())
 }
 
@@ -200,6 +220,24 @@ pub(crate) async fn rescue_worker(
     ];
     let rows = tx.commit_with(statements.query_typed(sql!("worker/rescue_worker"), params)).await?;
     rows.iter().map(rescued).collect()
+}
+
+/// As [`rescue_worker`], on a session of a test.
+#[cfg(feature = "testing")]
+pub(crate) async fn rescue_on(
+    session: &Session,
+    worker: Uuid,
+    heartbeat_at: DateTime<Utc>,
+    discarded_seconds: i64,
+) -> Result<(), Error> {
+    let params: Params<'_> = &[
+        (&worker, Type::UUID),
+        (&heartbeat_at, Type::TIMESTAMPTZ),
+        (&discarded_seconds, Type::INT8),
+        (&true, Type::BOOL),
+    ];
+    session.query(sql!("worker/rescue_worker"), params).await?;
+    Ok(())
 }
 
 /// Rescues stranded jobs. Returns them, and the number of others that are locked.

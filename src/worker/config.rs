@@ -86,6 +86,11 @@ impl Default for Config {
 
 impl Config {
     pub fn check(&self) -> Result<(), Error> {
+        self.check_queues()?;
+        self.check_ranges()
+    }
+
+    fn check_queues(&self) -> Result<(), Error> {
         if self.queues.is_empty() {
             return Err(Error::invalid("queues", "is empty: a worker serves at least one"));
         }
@@ -102,6 +107,11 @@ impl Config {
                 ));
             }
         }
+        Ok(())
+    }
+
+    /// Checks all but the queues.
+    pub fn check_ranges(&self) -> Result<(), Error> {
         if !(1..=MAX_BLOCKING_THREADS).contains(&self.blocking_threads) {
             let (threads, most) = (self.blocking_threads, MAX_BLOCKING_THREADS);
             return Err(Error::invalid("blocking_threads", format!("is {threads}, not 1 to {most}")));

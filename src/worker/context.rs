@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use uuid::Uuid;
 
-#[cfg(doc)]
 use crate::error::Error;
 use crate::job::JobId;
 #[cfg(doc)]
 use crate::postgres::AnyTransaction;
-use crate::postgres::Database;
+#[cfg(feature = "testing")]
+use crate::postgres::TestTransaction;
+use crate::postgres::{Database, Transaction};
 use crate::worker::complete_in::{Attempt, CompleteIn};
 use crate::worker::handles::WorkerHandles;
 use crate::worker::in_flight::InFlightJob;
@@ -42,11 +43,11 @@ impl<S> Clone for Context<S> {
 }
 
 impl<S> Context<S> {
-    pub(super) fn new(handles: &WorkerHandles, job: &Arc<InFlightJob>, state: &Arc<S>) -> Self {
+    pub(super) fn new(handles: &WorkerHandles, job: &Arc<InFlightJob>, queue: &Arc<str>, state: &Arc<S>) -> Self {
         let config = &handles.config;
         Self {
             job: Arc::clone(job),
-            queue: Arc::clone(&config.queues[job.queue].name),
+            queue: Arc::clone(queue),
             completed_seconds: config.retention.completed_seconds(),
             max_output_bytes: config.max_output_bytes,
             database: handles.database.clone(),
@@ -113,6 +114,36 @@ impl<S> Context<S> {
     #[must_use]
     pub fn database(&self) -> &Database {
         &self.database
+    }
+
+    /// Begins a transaction on a connection of the pool, for which it waits like [`Database::client`]. It is rolled back
+    /// unless it is committed.
+    ///
+    /// ```
+    /// # use postrider::{Context, JobError};
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Ship { order: i64 }
+    /// # #[derive(serde::Serialize, serde::Deserialize)] struct Notify { order: i64 }
+    /// # impl postrider::Job for Notify { const KIND: &'static str = "notify"; }
+    /// async fn ship(job: Ship, cx: Context<()>) -> Result<(), JobError> {
+    ///     let tx = cx.begin().await?;
+    ///     tx.execute("UPDATE orders SET shipped_at = now() WHERE id = $1", &[&job.order]).await?;
+    ///     postrider::enqueue(&tx, &Notify { order: job.order }).await?;
+    ///     cx.complete_in(&tx).await?;
+    ///     tx.commit().await?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// A test that runs its jobs in a transaction of its own lends that one here.
+    ///
+    /// # Errors
+    /// [`Error::Connect`].
+    pub async fn begin(&self) -> Result<Transaction, Error> {
+        #[cfg(feature = "testing")]
+        if let Some(lent) = self.get::<TestTransaction>() {
+            return lent.savepoint().await;
+        }
+        self.database.begin_unlimited().await
     }
 
     /// Resolves when the attempt should stop: its job was cancelled, it timed out, or the worker shuts down or has

@@ -74,7 +74,7 @@ pub(super) struct NewInFlightJob {
 }
 
 impl InFlightJob {
-    fn new(new: &NewInFlightJob) -> Self {
+    pub fn new(new: &NewInFlightJob) -> Self {
         Self {
             id: new.key.id,
             key: new.key,

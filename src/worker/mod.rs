@@ -11,6 +11,7 @@
 //! - `finish`: the finisher records outcomes
 //! - `liveness`: the heartbeat, the listener, the rescue of dead workers' jobs, failovers
 //! - `maintain`: partitions, vacuum, periodic jobs
+//! - `inline` runs jobs one at a time, without the tasks above, for tests
 //! - `supervisor` starts all of them and ends them in order
 //!
 //! Promises: never more running jobs than configured; every write about a running job carries its fence; every wait
@@ -31,6 +32,8 @@ mod finish;
 mod handler;
 mod handles;
 mod in_flight;
+#[cfg(feature = "testing")]
+mod inline;
 mod job_error;
 mod liveness;
 mod maintain;
@@ -51,6 +54,10 @@ pub use context::Context;
 pub(crate) use execute::panic_trace::is_in_attempt;
 pub use execute::retry_policy::MAX_RETRY_DELAY;
 pub use handler::DEFAULT_MAX_OUTPUT_BYTES;
+#[cfg(feature = "testing")]
+pub use inline::{Attempt, Outcome};
+#[cfg(feature = "testing")]
+pub(crate) use inline::{Due, Fault, InlineWorker, Performed};
 pub use job_error::JobError;
 #[cfg(feature = "bin")]
 pub(crate) use maintain::schedule::MIN_INTERVAL;

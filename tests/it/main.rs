@@ -9,6 +9,7 @@ mod house;
 mod postgres;
 mod queue;
 mod support;
+mod testing;
 mod wait;
 mod web;
 mod worker;

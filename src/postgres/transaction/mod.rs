@@ -5,6 +5,9 @@
 //! trip. If it is dropped in the middle of a statement (a client hung up, one of our limits was reached), the statement
 //! is cancelled, and the connection returns to the pool once it is free, or is closed.
 
+mod open;
+#[cfg(feature = "testing")]
+mod savepoint;
 mod statements;
 
 use std::future::Future;
@@ -18,6 +21,10 @@ use futures_util::future::join;
 use tokio::runtime::Handle;
 use tokio::time::timeout;
 use tokio_postgres::Client;
+
+pub use open::Transaction;
+#[cfg(feature = "testing")]
+pub use savepoint::TestTransaction;
 
 use super::client_without_wait::ClientWithoutWait;
 use super::{Database, InTransaction, Queryable, Schema};
@@ -71,7 +78,7 @@ impl Limits {
     }
 }
 
-/// A transaction with [`Limits`], rolled back unless it is committed.
+/// A transaction with [`Limits`], or without for a handler. Rolled back unless it is committed.
 pub(crate) struct LimitedTransaction {
     /// Some until the drop.
     client: Option<ClientWithoutWait>,
@@ -83,7 +90,7 @@ pub(crate) struct LimitedTransaction {
 impl Database {
     /// Begins a transaction. Waits for a connection like [`Database::client`].
     pub(crate) async fn begin(&self, limits: Limits) -> Result<LimitedTransaction, Error> {
-        Ok(self.begin_on(ClientWithoutWait::Pooled(self.client().await?), limits))
+        Ok(self.begin_on(self.client().await?.into(), limits))
     }
 
     /// Begins a transaction without waiting for the pool, as [`Database::client_without_wait`].
@@ -95,6 +102,18 @@ impl Database {
         let (statement_ms, lock_ms) = limits.millis();
         send(statements::begin(&client));
         send(statements::limit_transaction(&*client, statement_ms, lock_ms));
+        self.transaction_on(client)
+    }
+
+    /// Begins a transaction without limits, for a handler. Waits for a connection like [`Database::client`].
+    pub(crate) async fn begin_unlimited(&self) -> Result<Transaction, Error> {
+        let tx = self.transaction_on(self.client().await?.into());
+        // Not only sent: if a pooler loses it, the next statement would commit by itself.
+        statements::begin(&tx).await?;
+        Ok(tx.into())
+    }
+
+    fn transaction_on(&self, client: ClientWithoutWait) -> LimitedTransaction {
         LimitedTransaction {
             client: Some(client),
             target: Arc::clone(&self.target),
@@ -111,14 +130,12 @@ fn send(statement: impl Future<Output = Result<(), Error>>) {
 }
 
 impl LimitedTransaction {
-    #[cfg(feature = "bin")]
     pub async fn commit(self) -> Result<(), Error> {
         statements::commit(&self).await?;
         self.is_over.store(true, Ordering::Relaxed);
         Ok(())
     }
 
-    #[cfg(feature = "bin")]
     pub async fn roll_back(self) -> Result<(), Error> {
         statements::roll_back(&self).await?;
         self.is_over.store(true, Ordering::Relaxed);

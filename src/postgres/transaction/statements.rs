@@ -31,3 +31,18 @@ pub(crate) async fn commit(client: &Client) -> Result<(), Error> {
 pub(crate) async fn roll_back(client: &Client) -> Result<(), Error> {
     Ok(client.batch_execute(sql!("transaction/roll_back")).await?)
 }
+
+#[cfg(feature = "testing")]
+pub(super) async fn savepoint(tx: &Client) -> Result<(), Error> {
+    Ok(tx.batch_execute(sql!("transaction/savepoint")).await?)
+}
+
+#[cfg(feature = "testing")]
+pub(super) async fn release_savepoint(tx: &Client) -> Result<(), Error> {
+    Ok(tx.batch_execute(sql!("transaction/release_savepoint")).await?)
+}
+
+#[cfg(feature = "testing")]
+pub(super) async fn roll_back_to_savepoint(tx: &Client) -> Result<(), Error> {
+    Ok(tx.batch_execute(sql!("transaction/roll_back_to_savepoint")).await?)
+}

@@ -160,7 +160,8 @@ impl<S: Send + Sync + 'static> Executor<S> {
             kind: job.kind,
             attempt: job.attempt.unsigned_abs(),
         });
-        let context = Context::new(&self.handles, &job, &self.state);
+        let queue = &self.handles.config.queues[job.queue].name;
+        let context = Context::new(&self.handles, &job, queue, &self.state);
         let retry_after = handler.retry_after;
         let start = || self.registry.start(handler, text, context);
         let policy = &self.handles.config.retry_policy;

@@ -1,0 +1,2 @@
+ROLLBACK TO SAVEPOINT postrider_lent;
+RELEASE SAVEPOINT postrider_lent;
