@@ -4,12 +4,16 @@
 //! `diesel`.
 #![allow(clippy::unwrap_used, clippy::expect_used)]
 
+// As the macro of sqlx names it.
+extern crate sqlx_0_8 as sqlx;
+
 mod contract;
 mod diesel_2;
 mod diesel_async;
 mod diesel_ended;
 mod sea_orm_2;
-mod sqlx;
+mod sqlx_test;
+mod sqlx_versions;
 #[path = "../it/support/mod.rs"]
 mod support;
 mod tokio_postgres;

@@ -22,7 +22,7 @@ fn sources(folder: &str) -> Vec<(PathBuf, String)> {
 }
 
 /// What each part of the crate may name of the others, as `crate::PART`. The list is the whole of it.
-const ARROWS: [(&str, &[&str]); 19] = [
+const ARROWS: [(&str, &[&str]); 20] = [
     ("error_chain", &[]),
     ("sql", &[]),
     ("driver_error", &["error", "error_chain"]),
@@ -36,6 +36,7 @@ const ARROWS: [(&str, &[&str]); 19] = [
     ("admin", &["error", "job", "postgres", "store"]),
     ("wait", &["admin", "error", "job", "postgres", "store"]),
     ("worker", &["enqueue", "error", "error_chain", "job", "observe", "postgres", "schema", "store"]),
+    ("testing", &["error", "job", "postgres", "store", "worker"]),
     ("program", &["error_chain", "worker"]),
     ("app", &["admin", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "worker"]),
     ("bench", &["admin", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "wait", "worker"]),
@@ -98,7 +99,7 @@ fn each_part_names_only_those_below_it() {
 
 #[test]
 fn the_queue_names_no_library_of_the_programs() {
-    for part in ["job", "enqueue", "store", "schema", "observe", "postgres", "wait", "worker", "admin"] {
+    for part in ["job", "enqueue", "store", "schema", "observe", "postgres", "wait", "worker", "testing", "admin"] {
         for (path, text) in sources(&format!("src/{part}")) {
             for other in ["aws_config", "aws_sdk", "aws_smithy", "axum", "clap", "hyper"] {
                 assert!(!text.contains(other), "{} names {other}", path.display());

@@ -1,4 +1,4 @@
-//! The testing kit, as a service uses it.
+//! The testing kit, as a service uses it (CONFORMANCE 49).
 
 mod assertions;
 mod faults;
