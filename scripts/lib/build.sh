@@ -1,10 +1,11 @@
 # shellcheck shell=bash
-# Builds the project's programs. Needs checkout.sh and tools.sh.
+# Builds the project's programs. Needs checkout.sh and tools.sh. With `build_features`, as scripts/test has compiled them
+# already.
 
 build() {
     need_rust
     say "Building: the first time takes some minutes"
-    (cd "$checkout" && cargo build --features bin --bins --example s3_dev_server) || fail "the build failed"
+    (cd "$checkout" && cargo build --features "${build_features:-bin}" --bins --example s3_dev_server) || fail "the build failed"
 }
 
 # built_program NAME: prints its path.

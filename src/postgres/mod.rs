@@ -64,6 +64,7 @@ pub(crate) use tls::Stream;
 pub(crate) use transaction::LimitedTransaction;
 pub(crate) use transaction::Limits;
 #[cfg(feature = "testing")]
+#[doc(hidden)]
 pub use transaction::TestTransaction;
 pub use transaction::Transaction;
 

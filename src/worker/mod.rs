@@ -55,6 +55,7 @@ pub(crate) use execute::panic_trace::is_in_attempt;
 pub use execute::retry_policy::MAX_RETRY_DELAY;
 pub use handler::DEFAULT_MAX_OUTPUT_BYTES;
 #[cfg(feature = "testing")]
+#[doc(hidden)]
 pub use inline::{Attempt, Outcome};
 #[cfg(feature = "testing")]
 pub(crate) use inline::{Due, Fault, InlineWorker, Performed};
