@@ -11,6 +11,8 @@ use crate::job::{Job, JobId, check_kind};
 use crate::postgres::AnyConnection;
 use crate::store::testing as store;
 
+/// The most jobs of a kind, so that an assertion sees all of them.
+const MAX_JOBS: usize = 10_000;
 /// The most jobs in the message of an assertion.
 const MAX_TOLD: usize = 20;
 
@@ -24,6 +26,8 @@ pub struct EnqueuedJob<J> {
     pub job: J,
     /// The queue.
     pub queue: String,
+    /// Whether it is running.
+    pub running: bool,
     /// 1 (urgent) to 4 (idle).
     pub priority: i32,
     /// When it is due.
@@ -40,6 +44,7 @@ pub struct EnqueuedJob<J> {
 #[derive(Deserialize)]
 struct Stored {
     queue: String,
+    running: bool,
     priority: i32,
     run_at: DateTime<Utc>,
     attempt: i32,
@@ -51,7 +56,7 @@ struct Stored {
 /// A stored job, and its payload if it decodes.
 type Found<J> = (JobId, Stored, Result<J, serde_json::Error>);
 
-/// The unfinished jobs of a kind, the oldest first, at most 10,000. `connection` is one to
+/// The unfinished jobs of a kind, the oldest first. `connection` is one to
 /// [`enqueue`](crate::enqueue()) on. Jobs of an uncommitted transaction are seen only there.
 ///
 /// ```no_run
@@ -65,7 +70,7 @@ type Found<J> = (JobId, Stored, Result<J, serde_json::Error>);
 /// ```
 ///
 /// # Errors
-/// [`Error::Invalid`] if the args of one do not decode as `J`; [`Error::Database`] as any statement, or
+/// [`Error::Invalid`] if the args of one do not decode as `J`, or if there are more than 10,000; [`Error::Database`] as any statement, or
 /// [`Error::Driver`].
 pub async fn enqueued<'c, J: Job, C: AnyConnection<'c>>(connection: C) -> Result<Vec<EnqueuedJob<J>>, Error> {
     let decoded = |(id, stored, job): Found<J>| {
@@ -78,19 +83,23 @@ pub async fn enqueued<'c, J: Job, C: AnyConnection<'c>>(connection: C) -> Result
 async fn find<'c, J: Job, C: AnyConnection<'c>>(connection: C) -> Result<Vec<Found<J>>, Error> {
     check_kind(J::KIND)?;
     let returned = connection.run(store::find_unfinished(J::KIND)).await?;
-    let found = |(id, json): (JobId, String)| {
+    let found = |(id, json): (JobId, String)| -> Result<Found<J>, Error> {
         let stored: Stored = serde_json::from_str(&json)
             .map_err(|error| Error::invalid("job", format!("{id} cannot be read: {error}")).caused_by(error))?;
         let job = serde_json::from_str(stored.args.get());
         Ok((id, stored, job))
     };
-    store::unfinished(returned).map(found).collect()
+    let all: Vec<Found<J>> = store::unfinished(returned).map(found).collect::<Result<_, _>>()?;
+    if all.len() > MAX_JOBS {
+        return Err(Error::invalid("kind", format!("{:?} has more than {MAX_JOBS} unfinished jobs", J::KIND)));
+    }
+    Ok(all)
 }
 
 impl Stored {
     fn into_job<J>(self, id: JobId, job: J) -> EnqueuedJob<J> {
-        let Self { queue, priority, run_at, attempt, max_attempts, unique_key, .. } = self;
-        EnqueuedJob { id, job, queue, priority, run_at, attempt, max_attempts, unique_key }
+        let Self { queue, running, priority, run_at, attempt, max_attempts, unique_key, .. } = self;
+        EnqueuedJob { id, job, queue, running, priority, run_at, attempt, max_attempts, unique_key }
     }
 }
 
@@ -137,11 +146,15 @@ pub async fn none_like<'c, J: Job, C: AnyConnection<'c>>(
 ) -> Result<(), String> {
     let mut text = String::new();
     for (id, stored, job) in find::<J, C>(connection).await.map_err(unread)? {
-        if job.is_ok_and(|job| differing(&job).is_empty()) {
-            let _ = writeln!(text, "  job {id} in queue {:?}: {}", stored.queue, stored.args.get());
-        }
+        let problem = match job {
+            Ok(job) if differing(&job).is_empty() => String::new(),
+            Ok(_) => continue,
+            // It may be one.
+            Err(error) => format!(" does not decode: {error}"),
+        };
+        let _ = writeln!(text, "  job {id} in queue {:?}{problem}: {}", stored.queue, stored.args.get());
     }
-    if text.is_empty() { Ok(()) } else { Err(format!("an unfinished job is {expected}\n{text}")) }
+    if text.is_empty() { Ok(()) } else { Err(format!("an unfinished job is {expected}, or may be\n{text}")) }
 }
 
 #[allow(clippy::needless_pass_by_value, reason = "for map_err")]
@@ -152,9 +165,10 @@ fn unread(error: Error) -> String {
 /// Asserts that an unfinished job has these values in its fields. Returns it, as an
 /// [`EnqueuedJob`](crate::testing::EnqueuedJob). In an `async` function: it awaits.
 ///
-/// The job is written as a pattern of Rust, with values that its fields are compared with by `==`. Without `..`, all
-/// fields must be named. `connection` is one to [`enqueue`](crate::enqueue()) on, such as the transaction in which the
-/// job was enqueued.
+/// The kind is a struct with named fields. Each value is an expression that its field is compared with by `==`, or the
+/// name of a variable like the field. Without `..`, all fields must be named. `connection` is one to
+/// [`enqueue`](crate::enqueue()) on, such as the transaction in which the job was enqueued. For a kind of another form,
+/// see [`enqueued`](crate::testing::enqueued).
 ///
 /// ```no_run
 /// # #[derive(serde::Serialize, serde::Deserialize)] struct SendMail { to: String, urgent: bool }
@@ -169,63 +183,73 @@ fn unread(error: Error) -> String {
 /// ```
 ///
 /// # Panics
-/// If there is none, with what differs in the others of its kind.
+/// If there is none, with what differs in the others of its kind. If the jobs cannot be read.
 #[macro_export]
 macro_rules! assert_enqueued {
-    ($connection:expr, $kind:path { $($fields:tt)* } $(,)?) => {{
-        match $crate::__enqueued_like!(one_like, $connection, $kind { $($fields)* }).await {
+    ($connection:expr, $kind:path { $($fields:tt)* } $(,)?) => {
+        match $crate::__enqueued_like!(one_like, $connection, $kind, [], { $($fields)* }) {
             ::core::result::Result::Ok(job) => job,
             ::core::result::Result::Err(problem) => ::core::panic!("{problem}"),
         }
-    }};
+    };
 }
 
 /// Asserts that no unfinished job has these values in its fields: the opposite of [`assert_enqueued!`].
 ///
 /// # Panics
-/// If there is one, with all that are.
+/// If there is one, or one that does not decode, with all that are. If the jobs cannot be read.
 #[macro_export]
 macro_rules! refute_enqueued {
-    ($connection:expr, $kind:path { $($fields:tt)* } $(,)?) => {{
-        match $crate::__enqueued_like!(none_like, $connection, $kind { $($fields)* }).await {
+    ($connection:expr, $kind:path { $($fields:tt)* } $(,)?) => {
+        match $crate::__enqueued_like!(none_like, $connection, $kind, [], { $($fields)* }) {
             ::core::result::Result::Ok(()) => {}
             ::core::result::Result::Err(problem) => ::core::panic!("{problem}"),
         }
-    }};
+    };
 }
 
+/// Reads one field after the other into `[name: value, …]`, then searches.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __enqueued_like {
-    ($search:ident, $connection:expr, $kind:path { .. }) => {
-        $crate::__enqueued_like!($search, $connection, $kind, [], [..])
+    ($search:ident, $connection:expr, $kind:path, [$($read:tt)*], { $field:ident : $value:expr $(, $($rest:tt)*)? }) => {
+        $crate::__enqueued_like!($search, $connection, $kind, [$($read)* $field: $value,], { $($($rest)*)? })
     };
-    ($search:ident, $connection:expr, $kind:path { $($field:ident : $value:expr),+ , .. }) => {
-        $crate::__enqueued_like!($search, $connection, $kind, [$($field: $value),+], [..])
+    ($search:ident, $connection:expr, $kind:path, [$($read:tt)*], { $field:ident $(, $($rest:tt)*)? }) => {
+        $crate::__enqueued_like!($search, $connection, $kind, [$($read)* $field: $field,], { $($($rest)*)? })
     };
-    ($search:ident, $connection:expr, $kind:path { $($field:ident : $value:expr),* $(,)? }) => {
-        $crate::__enqueued_like!($search, $connection, $kind, [$($field: $value),*], [])
+    ($search:ident, $connection:expr, $kind:path, [$($read:tt)*], { .. }) => {
+        $crate::__enqueued_like!(@search $search, $connection, $kind, [$($read)*], [..])
     };
-    ($search:ident, $connection:expr, $kind:path, [$($field:ident : $value:expr),*], [$($rest:tt)*]) => {
-        $crate::testing::$search(
-            $connection,
-            ::core::concat!(
-                ::core::stringify!($kind), " { ",
-                $(::core::stringify!($field), ": ", ::core::stringify!($value), ", ",)*
-                ::core::stringify!($($rest)*), " }"
-            ),
-            |job: &$kind| {
-                // Checks that these fields are there, and without `..` that they are all.
-                let $kind { $($field: _,)* $($rest)* } = job;
-                #[allow(unused_mut)]
-                let mut differing: ::std::vec::Vec<&'static str> = ::std::vec::Vec::new();
-                $(
-                    if !(job.$field == $value) {
-                        differing.push(::core::stringify!($field));
-                    }
-                )*
-                differing
-            },
-        )
+    ($search:ident, $connection:expr, $kind:path, [$($read:tt)*], {}) => {
+        $crate::__enqueued_like!(@search $search, $connection, $kind, [$($read)*], [])
+    };
+    (@search $search:ident, $connection:expr, $kind:path, [$($field:ident : $value:expr,)*], [$($rest:tt)*]) => {
+        // Evaluates each once. A `let` would end temporaries too early, and hide variables named like a field.
+        match ($connection, $(&$value,)*) {
+            (connection, $($field,)*) => {
+                $crate::testing::$search(
+                    connection,
+                    ::core::concat!(
+                        ::core::stringify!($kind), " { ",
+                        $(::core::stringify!($field), ": ", ::core::stringify!($value), ", ",)*
+                        ::core::stringify!($($rest)*), " }"
+                    ),
+                    |job: &$kind| {
+                        // Checks that these fields are there, and without `..` that they are all.
+                        let $kind { $($field: _,)* $($rest)* } = job;
+                        #[allow(unused_mut)]
+                        let mut differing: ::std::vec::Vec<&'static str> = ::std::vec::Vec::new();
+                        $(
+                            if !(job.$field == *$field) {
+                                differing.push(::core::stringify!($field));
+                            }
+                        )*
+                        differing
+                    },
+                )
+                .await
+            }
+        }
     };
 }

@@ -51,6 +51,8 @@
 //! It gives each test a database of its own. Add the queue's schema to it:
 //!
 //! ```ignore
+//! use sqlx::{ConnectOptions, PgPool};
+//!
 //! #[sqlx::test]
 //! async fn an_order_is_confirmed(pool: PgPool) -> Result<(), Box<dyn Error>> {
 //!     let database = Database::from_url(pool.connect_options().to_url_lossy().as_str())?;
@@ -68,12 +70,14 @@
 //!
 //! [`TestWorker::run_due`] takes how much time passes. It does not wait: jobs that are due within that time become due
 //! one after the other, retries too, in the order of their times. The clocks of the process and of the database stay as
-//! they are, so the `run_at` of waiting jobs moves into the past.
+//! they are: the `run_at` of waiting jobs becomes earlier instead.
 //!
 //! # What is not tested
 //!
-//! Periodic jobs and those at start are not enqueued: a test enqueues one itself. Jobs run one at a time. No worker may
-//! run beside, since it would run the jobs, too.
+//! Periodic jobs and those at start are not enqueued: a test enqueues one itself. Jobs run one at a time, so a handler of
+//! batches gets one job, after its whole wait. A request to cancel is seen when a job is claimed, not while it runs. An
+//! outcome that the database refuses ends the run with that error. No worker may run beside, since it would run the jobs,
+//! too.
 
 mod assertions;
 mod perform;

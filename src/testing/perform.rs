@@ -1,5 +1,6 @@
 //! One attempt without a database.
 
+use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
@@ -64,6 +65,13 @@ impl<'w, S> Perform<'w, S> {
             return Err(Error::invalid("attempt", format!("is {attempt}, not 1 to {most}")));
         }
         worker.perform(Performed { job, id, attempt, cancel_after }).await
+    }
+}
+
+impl<S> fmt::Debug for Perform<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // Without the payload, which may be secret.
+        f.debug_struct("Perform").field("job_id", &self.id).field("attempt", &self.attempt).finish_non_exhaustive()
     }
 }
 

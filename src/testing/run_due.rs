@@ -1,5 +1,6 @@
 //! A run of the jobs that are due.
 
+use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::time::Duration;
@@ -14,7 +15,8 @@ const DEFAULT_LIMIT: usize = 10_000;
 /// A run for [`TestWorker::run_due`](super::TestWorker::run_due): name a fault, if any, then `.await` it.
 ///
 /// Jobs run one at a time, in the order of a claim. Those that they enqueue, and those that are retried or snoozed, run
-/// as well once they are due. It returns all attempts, in the order in which they ended.
+/// as well once they are due. It returns all attempts, in the order in which they ended. If the future is dropped, the job
+/// that it was running stays `running`: run nothing more on that database.
 ///
 /// A fault befalls the first attempt of each job in the run. A handler may run again after it, as in production, so its
 /// effects must be the same as after one attempt:
@@ -40,8 +42,8 @@ pub struct RunDue<'w, S> {
 }
 
 impl<'w, S> RunDue<'w, S> {
-    pub(super) fn new(worker: &'w InlineWorker<S>, tx: Option<&'w TestTransaction>, until: Duration) -> Self {
-        Self { worker, due: Due { tx, until, fault: None, limit: DEFAULT_LIMIT } }
+    pub(super) fn new(worker: &'w InlineWorker<S>, tx: Option<&'w TestTransaction>, time: Duration) -> Self {
+        Self { worker, due: Due { tx, time, fault: None, limit: DEFAULT_LIMIT } }
     }
 
     /// The number of attempts at which the run is an error, so that it ends although a job enqueues or snoozes itself for
@@ -62,15 +64,24 @@ impl<'w, S> RunDue<'w, S> {
     /// The worker is frozen right before the handler starts, and loses its lease. Another worker runs the job to the end
     /// of an attempt. Then the first worker goes on: its handler runs, too, does not know that the job is not its own, and
     /// the attempt is [`Stale`](super::Outcome::Stale). [`Context::complete_in`](crate::Context::complete_in) refuses.
+    ///
+    /// A lost attempt counts: a job with one attempt in all is discarded, and only the frozen handler runs.
     pub fn lose_lease(mut self) -> Self {
         self.due.fault = Some(Fault::LoseLease);
         self
     }
 
-    /// As [`lose_lease`](Self::lose_lease), but both handlers run at the same time. Not in a transaction of the test.
+    /// As [`lose_lease`](Self::lose_lease), but both handlers run at the same time. Not in a transaction of the
+    /// test. Not for handlers of batches: both jobs would be in one. Blocking handlers need two threads.
     pub fn duplicate_delivery(mut self) -> Self {
         self.due.fault = Some(Fault::DuplicateDelivery);
         self
+    }
+}
+
+impl<S> fmt::Debug for RunDue<'_, S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunDue").field("due", &self.due).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The worker of a test.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::perform::Perform;
@@ -22,6 +23,12 @@ pub fn no_database() -> Database {
     Database::from_url("host=/this-test-has-no-database dbname=none").expect("a good URL")
 }
 
+impl<S> fmt::Debug for TestWorker<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestWorker").finish_non_exhaustive()
+    }
+}
+
 impl<S: Send + Sync + 'static> TestWorker<S> {
     /// Of the worker of the service. Nothing connects yet.
     ///
@@ -37,8 +44,9 @@ impl<S: Send + Sync + 'static> TestWorker<S> {
         self.0.state()
     }
 
-    /// Runs the handler of a job once, in its middleware, with a context of its own, and without a database: neither is
-    /// the job stored, nor its outcome. The payload becomes JSON and is decoded again, as on its way through the queue.
+    /// Runs the handler of a job once, in its middleware, with a context of its own: neither is the job stored, nor its
+    /// outcome. It needs no database, and what the handler itself writes to one is kept. The payload becomes JSON and is
+    /// decoded again, as on its way through the queue.
     ///
     /// ```
     /// # use postrider::testing::{self, Outcome, TestWorker};
@@ -58,7 +66,8 @@ impl<S: Send + Sync + 'static> TestWorker<S> {
     /// ```
     ///
     /// [`Context::complete_in`](crate::Context::complete_in) finds no job to complete here, and returns
-    /// [`Error::Stale`]: test such a handler by [`run_due`](Self::run_due).
+    /// [`Error::Stale`], and the attempt is [`Released`](super::Outcome::Released) if the handler returns that: test such a
+    /// handler by [`run_due`](Self::run_due).
     ///
     /// # Errors
     /// [`Error::Invalid`] if the worker does not handle its kind, or for a payload that cannot be enqueued.
@@ -66,7 +75,7 @@ impl<S: Send + Sync + 'static> TestWorker<S> {
         Perform::new(&self.0, job)
     }
 
-    /// Runs the jobs of the worker's queues that are due, or become due while `until` passes: see
+    /// Runs the jobs of the worker's queues that are due, or become due while this time passes: see
     /// [`RunDue`]. `Duration::ZERO`: what is due now. Returns the attempts.
     ///
     /// The database must be the test's own: other tests would lose their jobs, and the time of all waiting jobs moves.
@@ -81,14 +90,17 @@ impl<S: Send + Sync + 'static> TestWorker<S> {
     /// assert!(ran.iter().all(|attempt| attempt.outcome.is_completed()), "{ran:#?}");
     /// # Ok(()) }
     /// ```
-    pub fn run_due(&self, until: Duration) -> RunDue<'_, S> {
-        RunDue::new(&self.0, None, until)
+    pub fn run_due(&self, time: Duration) -> RunDue<'_, S> {
+        RunDue::new(&self.0, None, time)
     }
 
     /// As [`run_due`](Self::run_due), in the transaction of a test, which sees jobs that are not committed. What the
     /// handlers write is seen only there, and is rolled back with it, if they write by
     /// [`Context::begin`](crate::Context::begin): then tests may share a database. What they write in another way is
     /// committed, and such a handler does not see what the transaction has written.
+    ///
+    /// Committed jobs of the worker's queues run as well: tests share a database in which there are none. Jobs with equal
+    /// unique keys wait for each other. As in production, `run_in` counts from the begin of the transaction.
     ///
     /// ```no_run
     /// # use postrider::testing::TestWorker;
@@ -103,11 +115,12 @@ impl<S: Send + Sync + 'static> TestWorker<S> {
     /// assert!(shipped.get::<_, bool>(0));
     /// # Ok(()) }
     /// ```
-    pub fn run_due_in<'w>(&'w self, tx: &'w TestTransaction, until: Duration) -> RunDue<'w, S> {
-        RunDue::new(&self.0, Some(tx), until)
+    pub fn run_due_in<'w>(&'w self, tx: &'w TestTransaction, time: Duration) -> RunDue<'w, S> {
+        RunDue::new(&self.0, Some(tx), time)
     }
 
-    /// Begins a transaction for a test, on a connection of its own to the worker's database.
+    /// Begins a transaction for a test, on a connection of its own to the worker's database. A handler may have one part of
+    /// it open at a time.
     ///
     /// # Errors
     /// [`Error::Connect`], [`Error::SchemaTooOld`], or [`Error::Database`] as any statement.

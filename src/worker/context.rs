@@ -27,6 +27,9 @@ pub struct Context<S> {
     pub(super) max_output_bytes: usize,
     database: Database,
     state: Arc<S>,
+    /// The transaction of the test that runs it.
+    #[cfg(feature = "testing")]
+    pub(super) lent: Option<TestTransaction>,
 }
 
 impl<S> Clone for Context<S> {
@@ -38,6 +41,8 @@ impl<S> Clone for Context<S> {
             max_output_bytes: self.max_output_bytes,
             database: self.database.clone(),
             state: Arc::clone(&self.state),
+            #[cfg(feature = "testing")]
+            lent: self.lent.clone(),
         }
     }
 }
@@ -52,6 +57,8 @@ impl<S> Context<S> {
             max_output_bytes: config.max_output_bytes,
             database: handles.database.clone(),
             state: Arc::clone(state),
+            #[cfg(feature = "testing")]
+            lent: None,
         }
     }
 
@@ -134,14 +141,16 @@ impl<S> Context<S> {
     /// }
     /// ```
     ///
-    /// A test that runs its jobs in a transaction of its own lends that one here.
+    /// A test that runs its jobs in a transaction of its own lends a part of that one here. There, a second one cannot be
+    /// begun while one is open ([`Error::Invalid`]), nor one after the attempt has ended ([`Error::Stale`]).
     ///
     /// # Errors
-    /// [`Error::Connect`].
+    /// [`Error::Connect`], or [`Error::Database`].
     pub async fn begin(&self) -> Result<Transaction, Error> {
         #[cfg(feature = "testing")]
-        if let Some(lent) = self.get::<TestTransaction>() {
-            return lent.savepoint().await;
+        if let Some(lent) = &self.lent {
+            // Not in the database itself: nothing of such a test is kept.
+            return lent.savepoint(|| self.job.has_ended().then_some(Error::Stale(self.job.id))).await;
         }
         self.database.begin_unlimited().await
     }

@@ -1,4 +1,4 @@
--- Returns the unfinished jobs of a kind ($1), the oldest first: their ids, and each as JSON in outcomes. At most 10,000.
+-- Returns the unfinished jobs of a kind ($1), the oldest first: their ids, and each as JSON in outcomes. At most 10,001.
 SELECT coalesce(array_agg(id), '{}') AS ids, coalesce(array_agg(job::text), '{}') AS outcomes
 FROM (
     SELECT id, json_build_object(
@@ -8,4 +8,4 @@ FROM (
     FROM postrider.job
     WHERE kind = $1::text
     ORDER BY id
-    LIMIT 10000) AS unfinished
+    LIMIT 10001) AS unfinished

@@ -131,7 +131,7 @@ fn send(statement: impl Future<Output = Result<(), Error>>) {
 
 impl LimitedTransaction {
     pub async fn commit(self) -> Result<(), Error> {
-        statements::commit(&self).await?;
+        statements::commit_unless_failed(&self).await?;
         self.is_over.store(true, Ordering::Relaxed);
         Ok(())
     }

@@ -2,6 +2,7 @@
 //!
 //! Promise: it is rolled back unless it is committed, and no setting of its session is changed.
 
+use std::fmt;
 use std::ops::Deref;
 
 use tokio_postgres::Client;
@@ -30,7 +31,8 @@ impl Transaction {
     /// Commits.
     ///
     /// # Errors
-    /// [`Error::Database`]. If the connection was lost, it is not known whether the transaction was committed.
+    /// [`Error::Database`]. If one of its statements has failed, nothing is committed. If the connection was lost, it is not
+    /// known whether it was.
     pub async fn commit(self) -> Result<(), Error> {
         match self.0 {
             Kind::Own(tx) => tx.commit().await,
@@ -62,6 +64,12 @@ impl From<LimitedTransaction> for Transaction {
 impl From<Savepoint> for Transaction {
     fn from(savepoint: Savepoint) -> Self {
         Self(Kind::Savepoint(savepoint))
+    }
+}
+
+impl fmt::Debug for Transaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transaction").finish_non_exhaustive()
     }
 }
 

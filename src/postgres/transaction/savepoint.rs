@@ -4,12 +4,14 @@
 //! Promises: the transaction is rolled back when the last handle to it is dropped. One savepoint is open at a time: two
 //! on one connection would undo each other.
 
+use std::fmt;
 use std::ops::Deref;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_postgres::Client;
 
 use super::{Limits, send, statements};
@@ -19,6 +21,9 @@ use crate::postgres::{Database, InTransaction, Queryable, Schema};
 
 /// The limits of each statement of a test's transaction.
 const LIMITS: Limits = Limits { statement: Duration::from_secs(30), lock: Duration::from_secs(10) };
+
+/// How long an attempt that has ended may keep its part open.
+const WHOLE_WITHIN: Duration = Duration::from_secs(30);
 
 /// The transaction of a test: see [`TestWorker::begin`](crate::testing::TestWorker::begin). Never committed: it is rolled
 /// back when it is dropped.
@@ -54,13 +59,28 @@ impl TestTransaction {
         Ok(Self { client: Arc::new(client), schema: database.schema().clone(), is_utf8, free })
     }
 
-    /// Begins a part of it.
-    pub(crate) async fn savepoint(&self) -> Result<super::Transaction, Error> {
+    /// Begins a part of it, unless `is_over` by then.
+    pub(crate) async fn savepoint(&self, is_over: impl Fn() -> Option<Error>) -> Result<super::Transaction, Error> {
+        if let Some(error) = is_over() {
+            return Err(error);
+        }
         let Ok(permit) = Arc::clone(&self.free).try_acquire_owned() else {
             return Err(Error::invalid("tx", "is begun twice: in a test's transaction, one is open at a time"));
         };
+        // It may have ended before the permit was free.
+        if let Some(error) = is_over() {
+            return Err(error);
+        }
         statements::savepoint(&self.client).await?;
         Ok(Savepoint { tx: self.clone(), is_over: AtomicBool::new(false), _permit: permit }.into())
+    }
+
+    /// Waits until no part of it is open: a function on a thread may outlast its attempt.
+    pub(crate) async fn is_whole(&self) -> Result<(), Error> {
+        match timeout(WHOLE_WITHIN, self.free.acquire()).await {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::invalid("tx", "is still open, although its attempt has ended")),
+        }
     }
 
     pub(crate) fn shared_client(&self) -> Arc<Client> {
@@ -74,15 +94,22 @@ impl TestTransaction {
 
 impl Savepoint {
     pub async fn release(self) -> Result<(), Error> {
-        statements::release_savepoint(&self).await?;
+        // Before the answer: once it is released, a rollback to it would fail, and with it the whole transaction.
         self.is_over.store(true, Ordering::Relaxed);
-        Ok(())
+        let released = statements::release_savepoint(&self).await;
+        if released.is_err() {
+            statements::roll_back_to_savepoint(&self).await?;
+        }
+        released
     }
 
     pub async fn roll_back(self) -> Result<(), Error> {
-        statements::roll_back_to_savepoint(&self).await?;
         self.is_over.store(true, Ordering::Relaxed);
-        Ok(())
+        statements::roll_back_to_savepoint(&self).await
+    }
+
+    pub fn schema(&self) -> Schema {
+        self.tx.schema.clone()
     }
 }
 
@@ -102,9 +129,9 @@ impl Deref for Savepoint {
     }
 }
 
-impl Savepoint {
-    pub fn schema(&self) -> Schema {
-        self.tx.schema.clone()
+impl fmt::Debug for TestTransaction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestTransaction").finish_non_exhaustive()
     }
 }
 

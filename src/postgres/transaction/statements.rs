@@ -28,6 +28,11 @@ pub(crate) async fn commit(client: &Client) -> Result<(), Error> {
     Ok(client.batch_execute(sql!("transaction/commit")).await?)
 }
 
+/// Fails if the transaction has failed.
+pub(crate) async fn commit_unless_failed(client: &Client) -> Result<(), Error> {
+    Ok(client.batch_execute(sql!("transaction/commit_unless_failed")).await?)
+}
+
 pub(crate) async fn roll_back(client: &Client) -> Result<(), Error> {
     Ok(client.batch_execute(sql!("transaction/roll_back")).await?)
 }

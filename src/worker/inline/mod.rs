@@ -39,12 +39,12 @@ pub use outcome::{Attempt, Outcome};
 use run::Run;
 
 /// A run of the jobs that are due.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Due<'w> {
     /// In this transaction.
     pub tx: Option<&'w TestTransaction>,
     /// The time that passes.
-    pub until: Duration,
+    pub time: Duration,
     pub fault: Option<Fault>,
     /// The most attempts.
     pub limit: usize,
@@ -79,7 +79,8 @@ struct Startable<S> {
     job: Arc<InFlightJob>,
     handler: Arc<Handler<S>>,
     queue: Arc<str>,
-    args: String,
+    /// Or why the database cannot read them.
+    args: Result<String, String>,
 }
 
 impl<S: Send + Sync + 'static> InlineWorker<S> {
@@ -120,7 +121,7 @@ impl<S: Send + Sync + 'static> InlineWorker<S> {
             timeout: handler.timeout.or(self.handles.config.timeout),
             keeps_completed: true,
         };
-        let (queue, args) = (job.queue.into(), job.args.as_str().to_owned());
+        let (queue, args) = (job.queue.into(), Ok(job.args.as_str().to_owned()));
         let startable = Startable { job: Arc::new(InFlightJob::new(&new)), handler: Arc::clone(handler), queue, args };
         let cancelled = async {
             match cancel_after {
@@ -167,19 +168,23 @@ impl<S: Send + Sync + 'static> InlineWorker<S> {
         if let Some(outcome) = attempt::not_begun(job.stop_reason(), true) {
             return outcome;
         }
-        job.start(startable.args.len());
-        if let Some(tx) = lent {
-            job.extensions.insert(tx.clone());
-        }
+        let args = match &startable.args {
+            Ok(args) => args.clone(),
+            Err(problem) => return attempt::args_unreadable(job, &self.handles.config.retry_policy, problem),
+        };
+        job.start(args.len());
         self.handles.events.send(|| Event::AttemptStarted {
             job_id: job.id,
             kind: job.kind,
             attempt: job.attempt.unsigned_abs(),
         });
-        let context = Context::new(&self.handles, job, &startable.queue, &self.state);
+        let mut context = Context::new(&self.handles, job, &startable.queue, &self.state);
+        context.lent = lent.cloned();
         let handler = Arc::clone(&startable.handler);
-        let start = || self.registry.start(handler, startable.args.clone(), context);
+        let start = || self.registry.start(handler, args, context);
         let policy = &self.handles.config.retry_policy;
-        attempt::run(job, job.timeout, policy, startable.handler.retry_after, start).await
+        let outcome = attempt::run(job, job.timeout, policy, startable.handler.retry_after, start).await;
+        job.end_once();
+        outcome
     }
 }

@@ -26,6 +26,7 @@ pub struct Attempt {
 
 /// How an attempt ended.
 #[derive(Debug)]
+#[must_use = "a failed attempt is an outcome, not an error"]
 #[non_exhaustive]
 pub enum Outcome {
     /// The job is completed.
@@ -60,8 +61,8 @@ pub enum Outcome {
         /// The delay before the next attempt.
         delay: Duration,
     },
-    /// The database refused the job's completion in the handler's transaction. The job runs again, and the attempt does
-    /// not count.
+    /// The database refused the job's completion in the handler's transaction, or found no job to complete there. The job
+    /// runs again, and the attempt does not count.
     Released {
         /// The delay before the next attempt.
         delay: Duration,

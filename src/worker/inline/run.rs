@@ -1,7 +1,8 @@
 //! One run of the jobs that are due.
 //!
 //! Promises: a job runs as often as its faults, retries and snoozes say, and each attempt is told once. A run that does
-//! not end is an error. What it claims, it records or gives back, unless it is dropped.
+//! not end is an error. What it claims, it records, or has rescued if it fails. A run that is dropped leaves its worker
+//! registered, and the job that it was running.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -52,13 +53,17 @@ impl<'w, S: Send + Sync + 'static> Run<'w, S> {
 
     /// Runs what is due. Returns the attempts in the order in which they ended.
     pub async fn finish(mut self) -> Result<Vec<Attempt>, Error> {
-        let run = self.run().await;
+        if let Err(error) = self.run().await {
+            // Some job may be running. In a transaction that has failed, this fails, too.
+            let _ = self.rescue().await;
+            return Err(error);
+        }
         worker_store::deregister_on(&self.session, self.identity.id).await?;
-        run.map(|()| self.ended)
+        Ok(self.ended)
     }
 
     async fn run(&mut self) -> Result<(), Error> {
-        let (mut left, mut looked_at) = (self.due.until, None);
+        let (mut left, mut looked_at) = (self.due.time, None);
         loop {
             let (at, claimed) = self.claim().await?;
             let since = looked_at.replace(at).map_or(0, |before| (at - before).num_microseconds().unwrap_or(0));
@@ -100,30 +105,31 @@ impl<'w, S: Send + Sync + 'static> Run<'w, S> {
             let claimed = Claim::new(self.identity.id, kinds, &[request]).run(&self.session).await?;
             at = claimed.at;
             if let Some(job) = claimed.jobs.into_iter().next() {
-                return Ok((at, self.startable(number, job).await?));
+                return Ok((at, Some(self.startable(number, job).await?)));
             }
         }
         Ok((at, None))
     }
 
-    async fn startable(&self, queue: usize, claimed: ClaimedJob) -> Result<Option<Startable<S>>, Error> {
+    async fn startable(&self, queue: usize, claimed: ClaimedJob) -> Result<Startable<S>, Error> {
         let (config, kinds) = (&self.worker.handles.config, &self.worker.handles.kinds);
-        // A claim asks only for kinds that have a handler.
-        let Some(handler) = kinds.get(claimed.kind).and_then(|kind| self.worker.registry.get(kind)) else {
-            return Ok(None);
-        };
+        let handler = kinds.get(claimed.kind).and_then(|kind| self.worker.registry.get(kind));
+        let handler = handler.ok_or_else(|| Error::invalid("kind", "of a claimed job has no handler"))?;
         let new = handler.of_claimed(&claimed, self.identity.id, queue, config);
         let args = match claimed.args {
-            Some(args) => Some(args),
-            None => args_on(&self.session, new.fence).await?,
+            Some(args) => Ok(args),
+            None => match args_on(&self.session, new.fence).await {
+                Ok(args) => Ok(args.ok_or(Error::Stale(claimed.id))?),
+                Err(error) if error.is_refusal() && !error.is_about_the_database() => Err(error.to_string()),
+                Err(error) => return Err(error),
+            },
         };
-        let Some(args) = args else { return Ok(None) };
         let job = Arc::new(InFlightJob::new(&new));
         if claimed.cancel_requested {
             job.stop(StopReason::CancelRequested);
         }
         let queue = Arc::clone(&config.queues[queue].name);
-        Ok(Some(Startable { job, handler: Arc::clone(handler), queue, args }))
+        Ok(Startable { job, handler: Arc::clone(handler), queue, args })
     }
 
     async fn run_one(&mut self, startable: Startable<S>) -> Result<(), Error> {
@@ -137,10 +143,9 @@ impl<'w, S: Send + Sync + 'static> Run<'w, S> {
                 Ok(())
             }
             (None, Some(lost)) if self.due.fault == Some(Fault::DuplicateDelivery) => {
-                let (of_lost, outcome) =
-                    join(self.worker.attempt(&lost, self.due.tx), self.worker.attempt(&startable, self.due.tx)).await;
-                self.record(&startable, outcome).await?;
-                self.record(&lost, of_lost).await
+                let (of_lost, outcome) = join(self.attempt(&lost), self.attempt(&startable)).await;
+                self.record(&startable, outcome?).await?;
+                self.record(&lost, of_lost?).await
             }
             (None, lost) => {
                 self.run_and_record(&startable).await?;
@@ -153,14 +158,14 @@ impl<'w, S: Send + Sync + 'static> Run<'w, S> {
     }
 
     async fn run_and_record(&mut self, startable: &Startable<S>) -> Result<(), Error> {
-        let outcome = self.worker.attempt(startable, self.due.tx).await;
+        let outcome = self.attempt(startable).await?;
         self.record(startable, outcome).await
     }
 
     /// The worker dies after the handler has ended, before its outcome is recorded. A completion that the handler has
     /// committed itself stands.
     async fn crash_after(&mut self, startable: &Startable<S>) -> Result<(), Error> {
-        let outcome = self.worker.attempt(startable, self.due.tx).await;
+        let outcome = self.attempt(startable).await?;
         if startable.job.completes_in_transaction() && self.is_completed(&startable.job).await? {
             return self.record(startable, outcome).await;
         }
@@ -171,10 +176,24 @@ impl<'w, S: Send + Sync + 'static> Run<'w, S> {
 
     /// The worker is declared dead, its jobs are rescued, and it starts again.
     async fn die(&mut self) -> Result<(), Error> {
-        let retention = self.worker.handles.config.retention.discarded_seconds();
-        worker_store::rescue_on(&self.session, self.identity.id, self.identity.heartbeat_at, retention).await?;
+        self.rescue().await?;
         self.identity = register(self.worker, &self.session).await?;
         Ok(())
+    }
+
+    async fn rescue(&self) -> Result<(), Error> {
+        let Identity { id, heartbeat_at } = self.identity;
+        let retention = self.worker.handles.config.retention.discarded_seconds();
+        worker_store::rescue_on(&self.session, id, heartbeat_at, retention).await
+    }
+
+    /// Runs an attempt. Returns once the transaction of the test is whole again, if it was lent to it.
+    async fn attempt(&self, startable: &Startable<S>) -> Result<EngineOutcome, Error> {
+        let outcome = self.worker.attempt(startable, self.due.tx).await;
+        if let Some(tx) = self.due.tx {
+            tx.is_whole().await?;
+        }
+        Ok(outcome)
     }
 
     async fn is_completed(&self, job: &InFlightJob) -> Result<bool, Error> {

@@ -105,8 +105,8 @@ fn each_cargo_command_of_the_documents_builds_both_programs() {
         let features = words.iter().skip_while(|word| **word != "--features").nth(1).expect(command);
         for program in &programs {
             let needed = program["required-features"].as_array().expect("features");
-            let named = features.trim_start_matches("\"${build_features:-").trim_end_matches("}\"");
-            assert!(needed.iter().all(|feature| *feature == named), "cargo {command}");
+            let features = features.trim_start_matches("\"${build_features:-").trim_end_matches("}\"");
+            assert!(needed.iter().all(|feature| *feature == features), "cargo {command}");
         }
         assert!(!words.contains(&"--bin"), "cargo {command} leaves one out");
     }

@@ -1,4 +1,5 @@
 //! Faults that a handler must bear.
+#![allow(clippy::redundant_closure_for_method_calls, reason = "a method of one lifetime is no function of any")]
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -95,7 +96,7 @@ async fn attempts_of_a_duplicate_delivery_run_at_the_same_time() {
     enqueue(&client, &Pay::Carelessly).await.unwrap();
     let worker = TestWorker::new(meeting).unwrap();
     let ran = worker.run_due(Duration::ZERO).duplicate_delivery();
-    let ran = tokio::time::timeout(Duration::from_secs(60), ran.into_future()).await.expect("they meet").unwrap();
+    let ran = tokio::time::timeout(Duration::from_mins(1), ran.into_future()).await.expect("they meet").unwrap();
     assert_eq!(brief(&ran), "2 completed, 1 stale");
 }
 

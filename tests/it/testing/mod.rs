@@ -56,13 +56,12 @@ impl Job for Step {
 async fn run_step(step: Step, cx: Context<Log>) -> Result<Option<String>, JobError> {
     cx.state().say(format!("{step:?}"));
     match step {
-        Step::Say(_) => {}
         Step::FailBefore(attempt) if cx.attempt() < attempt => return Err(JobError::retry("not yet")),
-        Step::FailBefore(_) => {}
+        Step::Say(_) | Step::FailBefore(_) => {}
         Step::Panic => panic!("no luck"),
         Step::Discard => return Err(JobError::discard("hopeless")),
         Step::Cancel => return Err(JobError::cancel("not wanted")),
-        Step::Snooze => return Err(JobError::snooze(Duration::from_secs(5))),
+        Step::Snooze => return Err(JobError::snooze(Duration::from_mins(5))),
         Step::Hang => {
             cx.cancelled().await;
             return Err(JobError::retry("asked to stop"));

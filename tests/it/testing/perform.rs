@@ -38,7 +38,7 @@ async fn each_ending_of_a_handler_is_an_outcome() {
     assert!(
         matches!(outcome_of(Step::Cancel).await, Outcome::Cancelled { reason: Some(reason) } if reason == "not wanted")
     );
-    assert!(matches!(outcome_of(Step::Snooze).await, Outcome::Snoozed { delay } if delay == Duration::from_secs(5)));
+    assert!(matches!(outcome_of(Step::Snooze).await, Outcome::Snoozed { delay } if delay == Duration::from_mins(5)));
 }
 
 #[tokio::test]

@@ -30,6 +30,8 @@ enum End {
     Fail,
     BeginTwice,
     WriteTwice,
+    /// As `WriteTwice`, and goes on as if nothing had happened.
+    IgnoreTheError,
 }
 
 impl Job for Write {
@@ -56,6 +58,10 @@ async fn write(job: Write, cx: Context<Log>) -> Result<(), JobError> {
         }
         End::WriteTwice => {
             tx.execute(EFFECT, &[&job.name]).await?;
+            tx.commit().await?;
+        }
+        End::IgnoreTheError => {
+            tx.execute(EFFECT, &[&job.name]).await.unwrap_err();
             tx.commit().await?;
         }
     }
@@ -105,9 +111,10 @@ async fn a_failed_statement_and_a_second_transaction_end_only_their_attempt() {
     let tx = worker.begin().await.unwrap();
     enqueue(&tx, &named("twice", End::WriteTwice)).await.unwrap();
     enqueue(&tx, &named("nested", End::BeginTwice)).await.unwrap();
+    enqueue(&tx, &named("ignored", End::IgnoreTheError)).await.unwrap();
     enqueue(&tx, &named("good", End::Commit)).await.unwrap();
     let ran = worker.run_due_in(&tx, Duration::ZERO).await.unwrap();
-    assert_eq!(brief(&ran), "1 discarded, 1 discarded, 1 completed");
+    assert_eq!(brief(&ran), "1 discarded, 1 discarded, 1 discarded, 1 completed");
     let error = |number: usize| format!("{:?}", ran[number].outcome);
     assert!(error(0).contains("duplicate key"), "{}", error(0));
     assert!(error(1).contains("one is open at a time"), "{}", error(1));
@@ -121,7 +128,7 @@ async fn time_passes_in_a_transaction_too_and_tests_that_share_a_database_do_not
     let (other, _) = test_worker(db.another_pool());
     let (tx, its) = (worker.begin().await.unwrap(), other.begin().await.unwrap());
     enqueue(&its, &say("not mine")).await.unwrap();
-    enqueue(&tx, &Step::Enqueue(vec![(say("inner"), 600)])).run_in(Duration::from_secs(600)).await.unwrap();
+    enqueue(&tx, &Step::Enqueue(vec![(say("inner"), 600)])).run_in(Duration::from_mins(10)).await.unwrap();
     enqueue(&tx, &Step::Return("x".repeat(4_000))).await.unwrap();
     assert_eq!(worker.run_due_in(&tx, Duration::from_secs(1_100)).await.unwrap().len(), 2);
     assert_eq!(worker.run_due_in(&tx, Duration::from_secs(200)).await.unwrap().len(), 1);
@@ -135,19 +142,112 @@ async fn a_lent_transaction_of_a_running_worker_is_kept_only_if_it_is_committed(
     let db = with_table().await;
     let client = db.connect().await;
     let mut jobs = Vec::new();
-    let ends = [End::Commit, End::Complete, End::RollBack, End::Drop, End::Fail, End::BeginTwice, End::WriteTwice];
+    let ends = [
+        End::Commit,
+        End::Complete,
+        End::RollBack,
+        End::Drop,
+        End::Fail,
+        End::BeginTwice,
+        End::WriteTwice,
+        End::IgnoreTheError,
+    ];
     for (number, end) in ends.into_iter().enumerate() {
         jobs.push((end, enqueue(&client, &named(&number.to_string(), end)).await.unwrap().id));
     }
     let shutdown = Shutdown::new();
     let running = tokio::spawn(writing(&db).run(shutdown.clone()));
     for (end, id) in jobs {
-        let fails = [End::Fail, End::WriteTwice].contains(&end);
+        let fails = [End::Fail, End::WriteTwice, End::IgnoreTheError].contains(&end);
         job_becomes(&client, id, if fails { State::Discarded } else { State::Completed }).await;
     }
     assert_eq!(number(&client, EFFECTS).await, 3);
     shutdown.begin();
     running.await.unwrap().unwrap();
+}
+
+/// Sleeps in the database for ten minutes, or not at all.
+#[derive(Debug, Serialize, Deserialize)]
+struct Sleep {
+    minutes: i32,
+}
+
+impl Job for Sleep {
+    const KIND: &'static str = "sleep";
+    const TIMEOUT: Option<Duration> = Some(Duration::from_millis(300));
+    const MAX_ATTEMPTS: Option<u32> = Some(1);
+}
+
+#[tokio::test]
+async fn a_lent_transaction_is_rolled_back_and_its_connection_free_after_a_timeout_in_a_statement() {
+    let db = with_table().await;
+    let client = db.connect().await;
+    let worker = Worker::new(db.another_pool().with_pool_size(1), Log::default()).queue("default", 1).handle(
+        |job: Sleep, cx: Context<Log>| async move {
+            let tx = cx.begin().await?;
+            tx.execute(EFFECT, &[&job.minutes.to_string()]).await?;
+            tx.execute("SELECT pg_sleep(60 * $1::float8)", &[&f64::from(job.minutes)]).await?;
+            tx.commit().await?;
+            Ok(())
+        },
+    );
+    let slow = enqueue(&client, &Sleep { minutes: 10 }).await.unwrap().id;
+    let quick = enqueue(&client, &Sleep { minutes: 0 }).max_attempts(25).await.unwrap().id;
+    let shutdown = Shutdown::new();
+    let running = tokio::spawn(worker.run(shutdown.clone()));
+    let timed_out = job_becomes(&client, slow, State::Discarded).await;
+    assert!(timed_out.error.is_some_and(|error| error.starts_with("timed out")));
+    job_becomes(&client, quick, State::Completed).await;
+    assert_eq!(number(&client, EFFECTS).await, 1);
+    shutdown.begin();
+    running.await.unwrap().unwrap();
+}
+
+/// A thread cannot be stopped: its part of the transaction is open after the attempt has timed out.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_part_that_outlasts_its_attempt_undoes_nothing_and_later_ones_are_refused() {
+    let db = with_table().await;
+    let blocking = Worker::new(db.another_pool(), Log::default())
+        .queue("default", 1)
+        .blocking_threads(2)
+        .handle_blocking(|job: Sleep, cx: Context<Log>| {
+            let runtime = tokio::runtime::Handle::current();
+            let tx = runtime.block_on(cx.begin())?;
+            runtime.block_on(tx.execute(EFFECT, &[&job.minutes.to_string()]))?;
+            if job.minutes == 0 {
+                return Ok(runtime.block_on(tx.commit())?);
+            }
+            while !matches!(runtime.block_on(cx.begin()), Err(Error::Stale(_))) {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            cx.state().say("the attempt is over");
+            drop(tx);
+            Ok(())
+        });
+    let worker = TestWorker::new(blocking).unwrap();
+    let tx = worker.begin().await.unwrap();
+    enqueue(&tx, &Sleep { minutes: 10 }).await.unwrap();
+    enqueue(&tx, &Sleep { minutes: 0 }).await.unwrap();
+    let ran = worker.run_due_in(&tx, Duration::ZERO).await.unwrap();
+    assert_eq!(brief(&ran), "1 discarded, 1 completed");
+    assert_eq!(worker.state().take(), ["the attempt is over"]);
+    assert_eq!(admin::find(&tx, ran[0].job_id).await.unwrap().unwrap().state, State::Discarded);
+    assert_eq!(number(&tx, EFFECTS).await, 1);
+}
+
+#[tokio::test]
+async fn a_committed_job_holds_up_no_two_tests_that_let_time_pass() {
+    let db = TestDatabase::new().await;
+    enqueue(&db.connect().await, &say("unserved")).queue("unserved").run_in(Duration::from_hours(9)).await.unwrap();
+    for _ in 0..2 {
+        let (worker, log) = test_worker(db.another_pool());
+        let tx = worker.begin().await.unwrap();
+        enqueue(&tx, &say("mine")).run_in(Duration::from_hours(1)).await.unwrap();
+        worker.run_due_in(&tx, Duration::from_hours(2)).await.unwrap();
+        assert_eq!(said(&log), "mine");
+        // The first transaction stays open while the second test runs.
+        std::mem::forget(tx);
+    }
 }
 
 #[tokio::test]
