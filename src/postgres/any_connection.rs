@@ -28,8 +28,10 @@ use sealed::{AnySealed, BlockingSealed};
 /// | --- | --- | --- |
 /// | `tokio-postgres`, `deadpool-postgres` | `&Client`, `&Transaction`, `&Object`: each [`Queryable`] | |
 /// | `sqlx` 0.8, 0.9 | `&mut PgConnection` (of a transaction, `&mut *tx`), `&mut PoolConnection`, `&mut Transaction`, `&PgPool` | `sqlx-0_8`, `sqlx-0_9` |
-/// | `diesel-async` 0.9 | `&mut AsyncPgConnection` | `diesel-async` |
+/// | `diesel-async` 0.9 | `&mut AsyncPgConnection` (of a pool: `&mut *pooled`) | `diesel-async` |
 /// | `sea-orm` 2 | `&DatabaseConnection`, `&DatabaseTransaction` | `sea-orm-2` |
+///
+/// A call takes its connection: to use it again afterwards, pass `&mut *tx`.
 ///
 /// [`Schema::on`](super::Schema::on) makes one that uses another schema. `diesel` 2 is a [`BlockingConnection`]. For
 /// any other driver there is [`enqueue_statement`](crate::enqueue::enqueue_statement). Sealed: it cannot be
@@ -46,7 +48,9 @@ pub trait AnyConnection<'c>: AnySealed + Send + Sized {
 }
 
 /// A transaction of any supported driver, to complete a job in: [`InTransaction`], `&mut Transaction` of `sqlx`, `&mut
-/// AsyncPgConnection` within `transaction`, `&DatabaseTransaction` of `sea-orm`. Sealed.
+/// AsyncPgConnection` within `transaction`, `&DatabaseTransaction` of `sea-orm`. Not `&mut PgConnection` of `sqlx`, which
+/// may be in none: pass `&mut tx`, not `&mut *tx`. In `transaction` of `diesel` 2, a [`BlockingConnection`] takes its place.
+/// Sealed.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is no transaction that postrider can use",
     label = "pass a reference to a transaction of a supported driver",
@@ -62,7 +66,20 @@ pub trait AnyTransaction<'c>: AnyConnection<'c> {
 }
 
 /// A connection of a driver that blocks, with `.execute()` in place of `.await`: with the feature `diesel-2`, a
-/// `&mut PgConnection` or any other connection of `diesel` 2 to Postgres. Sealed.
+/// `&mut PgConnection` or any other connection of `diesel` 2 to Postgres, also one of its pool `r2d2`. Sealed.
+///
+/// The closure of `transaction` returns an error into which those of `diesel` convert: [`JobError`](crate::JobError) in a
+/// handler, or `Box<dyn Error>`. A completion outside of a transaction is refused. Whole programs:
+/// `examples/transactional_diesel.rs`.
+///
+/// ```ignore
+/// connection.transaction::<_, JobError, _>(|tx| {
+///     diesel::insert_into(receipts::table).values(receipts::order_id.eq(job.order)).execute(tx)?;
+///     postrider::enqueue(&mut *tx, &SendReceipt { order: job.order }).execute()?;
+///     cx.complete_in(tx).execute()?;
+///     Ok(())
+/// })
+/// ```
 pub trait BlockingConnection: BlockingSealed + Sized {
     #[doc(hidden)]
     fn run(self, statement: Statement<'_>) -> Result<Returned, Error>;

@@ -40,7 +40,7 @@ mod reconnect;
 mod schema;
 mod statement;
 mod tls;
-mod transaction;
+pub(crate) mod transaction;
 mod url;
 mod wire;
 
@@ -64,9 +64,10 @@ pub(crate) use tls::Stream;
 pub(crate) use transaction::LimitedTransaction;
 pub(crate) use transaction::Limits;
 #[cfg(feature = "testing")]
-#[doc(hidden)]
-pub use transaction::TestTransaction;
+pub(crate) use transaction::TestTransaction;
 pub use transaction::Transaction;
+#[cfg(feature = "testing")]
+pub(crate) use url::with_dbname;
 
 use crate::error::Error;
 

@@ -84,6 +84,20 @@ impl Settings {
     }
 }
 
+/// The URL or `key=value` string with another database.
+#[cfg(feature = "testing")]
+pub(crate) fn with_dbname(text: &str, name: &str) -> String {
+    let text = text.trim();
+    let Some(scheme) = SCHEMES.iter().find(|scheme| text.starts_with(**scheme)) else {
+        // The last one counts.
+        return format!("{text} dbname={name}");
+    };
+    let (address, query) = text.split_once('?').unwrap_or((text, ""));
+    let server = address[scheme.len()..].find('/').map_or(address, |at| &address[..scheme.len() + at]);
+    let others: Vec<&str> = query.split('&').filter(|pair| !pair.is_empty() && !pair.starts_with("dbname=")).collect();
+    if others.is_empty() { format!("{server}/{name}") } else { format!("{server}/{name}?{}", others.join("&")) }
+}
+
 /// Reads `[user[:password]@][host[:port],…][/dbname][?key=value&…]`.
 fn parse_url(text: &str) -> Result<Settings, String> {
     let authority = &text[..text.find('/').unwrap_or(text.len())];
@@ -345,6 +359,23 @@ pub(super) mod tests {
                 let taken = Settings::parse(&text).unwrap().take("password");
                 prop_assert_eq!(taken.as_ref().map(Setting::value), Some(password.as_str()));
             }
+        }
+    }
+
+    #[cfg(feature = "testing")]
+    #[test]
+    fn another_database_replaces_the_one_that_is_named() {
+        for (url, expected) in [
+            ("postgres://a:b%40@h:1/x?sslmode=disable&dbname=y", "postgres://a:b%40@h:1/new?sslmode=disable"),
+            ("postgresql://h1,h2:5/", "postgresql://h1,h2:5/new"),
+            ("postgres://h?connect_timeout=3", "postgres://h/new?connect_timeout=3"),
+            ("postgres://", "postgres:///new"),
+            ("host=a dbname='x y' user=b", "host=a dbname='x y' user=b dbname=new"),
+        ] {
+            let changed = with_dbname(url, "new");
+            assert_eq!(changed, expected);
+            let dbname = Settings::parse(&changed).unwrap().take("dbname").unwrap();
+            assert_eq!(dbname.value(), "new");
         }
     }
 }

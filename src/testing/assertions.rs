@@ -8,7 +8,9 @@ use serde_json::value::RawValue;
 
 use crate::error::Error;
 use crate::job::{Job, JobId, check_kind};
-use crate::postgres::AnyConnection;
+#[cfg(feature = "diesel-2")]
+use crate::postgres::BlockingConnection;
+use crate::postgres::{AnyConnection, Returned};
 use crate::store::testing as store;
 
 /// The most jobs of a kind, so that an assertion sees all of them.
@@ -73,27 +75,41 @@ type Found<J> = (JobId, Stored, Result<J, serde_json::Error>);
 /// [`Error::Invalid`] if the args of one do not decode as `J`, or if there are more than 10,000; [`Error::Database`] as any statement, or
 /// [`Error::Driver`].
 pub async fn enqueued<'c, J: Job, C: AnyConnection<'c>>(connection: C) -> Result<Vec<EnqueuedJob<J>>, Error> {
-    let decoded = |(id, stored, job): Found<J>| {
-        let wrong = |error| Error::invalid("args", format!("of job {id} do not decode: {error}")).caused_by(error);
-        Ok(stored.into_job(id, job.map_err(wrong)?))
-    };
     find(connection).await?.into_iter().map(decoded).collect()
+}
+
+/// As [`enqueued`], on a connection that blocks.
+///
+/// # Errors
+/// As [`enqueued`].
+#[cfg(feature = "diesel-2")]
+pub fn enqueued_blocking<J: Job, C: BlockingConnection>(connection: C) -> Result<Vec<EnqueuedJob<J>>, Error> {
+    check_kind(J::KIND)?;
+    found(connection.run(store::find_unfinished(J::KIND))?)?.into_iter().map(decoded).collect()
 }
 
 async fn find<'c, J: Job, C: AnyConnection<'c>>(connection: C) -> Result<Vec<Found<J>>, Error> {
     check_kind(J::KIND)?;
-    let returned = connection.run(store::find_unfinished(J::KIND)).await?;
-    let found = |(id, json): (JobId, String)| -> Result<Found<J>, Error> {
+    found(connection.run(store::find_unfinished(J::KIND)).await?)
+}
+
+fn found<J: Job>(returned: Returned) -> Result<Vec<Found<J>>, Error> {
+    let read = |(id, json): (JobId, String)| -> Result<Found<J>, Error> {
         let stored: Stored = serde_json::from_str(&json)
             .map_err(|error| Error::invalid("job", format!("{id} cannot be read: {error}")).caused_by(error))?;
         let job = serde_json::from_str(stored.args.get());
         Ok((id, stored, job))
     };
-    let all: Vec<Found<J>> = store::unfinished(returned).map(found).collect::<Result<_, _>>()?;
+    let all: Vec<Found<J>> = store::unfinished(returned).map(read).collect::<Result<_, _>>()?;
     if all.len() > MAX_JOBS {
         return Err(Error::invalid("kind", format!("{:?} has more than {MAX_JOBS} unfinished jobs", J::KIND)));
     }
     Ok(all)
+}
+
+fn decoded<J>((id, stored, job): Found<J>) -> Result<EnqueuedJob<J>, Error> {
+    let wrong = |error| Error::invalid("args", format!("of job {id} do not decode: {error}")).caused_by(error);
+    Ok(stored.into_job(id, job.map_err(wrong)?))
 }
 
 impl Stored {
@@ -167,8 +183,9 @@ fn unread(error: Error) -> String {
 ///
 /// The kind is a struct with named fields. Each value is an expression that its field is compared with by `==`, or the
 /// name of a variable like the field. Without `..`, all fields must be named. `connection` is one to
-/// [`enqueue`](crate::enqueue()) on, such as the transaction in which the job was enqueued. For a kind of another form,
-/// see [`enqueued`](crate::testing::enqueued).
+/// [`enqueue`](crate::enqueue()) on with `.await`, such as the transaction in which the job was enqueued. For a kind of
+/// another form, see [`enqueued`](crate::testing::enqueued). For a transaction of `diesel` 2, `enqueued_blocking` is there.
+/// The test must see the fields.
 ///
 /// ```no_run
 /// # #[derive(serde::Serialize, serde::Deserialize)] struct SendMail { to: String, urgent: bool }

@@ -8,8 +8,8 @@
 //! | to test | use | needs |
 //! | --- | --- | --- |
 //! | a handler alone | [`TestWorker::perform`] | nothing |
-//! | what code enqueues | [`assert_enqueued!`](crate::assert_enqueued), [`refute_enqueued!`](crate::refute_enqueued) | a connection, or the code's own transaction |
-//! | jobs together, and what follows from them | [`TestWorker::run_due`] | a database of the test's own |
+//! | what code enqueues | [`assert_enqueued!`](crate::assert_enqueued), [`refute_enqueued!`](crate::refute_enqueued), [`enqueued`] | a connection, or the code's own transaction |
+//! | jobs together, and what follows from them | [`TestWorker::run_due`] | a database of the test's own: [`TestDatabase`] |
 //! | the same, and nothing is kept | [`TestWorker::run_due_in`] | handlers that use only [`Context::begin`](crate::Context::begin) |
 //! | that a handler bears crashes | [`RunDue::crash_after_effect`], [`RunDue::lose_lease`], [`RunDue::duplicate_delivery`] | as `run_due` |
 //!
@@ -46,11 +46,15 @@
 //! # Ok(()) }
 //! ```
 //!
-//! # With `#[sqlx::test]`
+//! # A database for each test
 //!
-//! It gives each test a database of its own. Add the queue's schema to it:
+//! [`TestDatabase`] creates one on the server that you name, with the schema of the queue. So does `#[sqlx::test]` of
+//! `sqlx` 0.8 and 0.9 (their features `macros` and `migrate`), where only the schema is missing:
 //!
 //! ```ignore
+//! use std::{error::Error, time::Duration};
+//!
+//! use postrider::{Database, assert_enqueued, schema::MigrationSet, testing::TestWorker};
 //! use sqlx::{ConnectOptions, PgPool};
 //!
 //! #[sqlx::test]
@@ -66,6 +70,9 @@
 //! }
 //! ```
 //!
+//! In a test of a handler alone, a pool in the state of the worker must be one that does not connect by itself, such as
+//! `connect_lazy` of `sqlx`. A handler that completes its job in a transaction needs a database.
+//!
 //! # Time
 //!
 //! [`TestWorker::run_due`] takes how much time passes. It does not wait: jobs that are due within that time become due
@@ -80,15 +87,19 @@
 //! too.
 
 mod assertions;
+mod database;
 mod perform;
 mod run_due;
 mod worker;
 
-pub use crate::postgres::TestTransaction;
-pub use crate::worker::{Attempt, Outcome};
+pub use crate::postgres::transaction::TestTransaction;
+pub use crate::worker::inline::{Attempt, Outcome};
+#[cfg(feature = "diesel-2")]
+pub use assertions::enqueued_blocking;
 pub use assertions::{EnqueuedJob, enqueued};
 #[doc(hidden)]
 pub use assertions::{none_like, one_like};
+pub use database::TestDatabase;
 pub use perform::Perform;
 pub use run_due::RunDue;
 pub use worker::{TestWorker, no_database};

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::job::{Job, JobId, NewJob};
-use crate::worker::{InlineWorker, Outcome, Performed};
+use crate::worker::inline::Outcome;
+use crate::worker::{InlineWorker, Performed};
 
 /// An attempt for [`TestWorker::perform`](super::TestWorker::perform): set options, then `.await` it.
 #[must_use = "nothing runs until it is awaited"]

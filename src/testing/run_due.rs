@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use crate::error::Error;
 use crate::postgres::TestTransaction;
-use crate::worker::{Attempt, Due, Fault, InlineWorker};
+use crate::worker::inline::Attempt;
+use crate::worker::{Due, Fault, InlineWorker};
 
 /// The most attempts of a run, unless it says otherwise.
 const DEFAULT_LIMIT: usize = 10_000;
@@ -53,17 +54,19 @@ impl<'w, S> RunDue<'w, S> {
         self
     }
 
-    /// The worker dies after the handler has ended, before its outcome is recorded: the attempt is
-    /// [`Crashed`](super::Outcome::Crashed), and the job runs again. Unless the handler has completed it by
-    /// [`Context::complete_in`](crate::Context::complete_in), and committed that: then no crash can undo it.
+    /// The worker dies after the handler has ended, before its outcome is recorded. Attempt 1 is
+    /// [`Crashed`](super::Outcome::Crashed), and the job runs again as attempt 2. Unless the handler has completed it by
+    /// [`Context::complete_in`](crate::Context::complete_in), and committed that: no crash can undo it, so attempt 1 is
+    /// [`Completed`](super::Outcome::Completed), and there is no other.
     pub fn crash_after_effect(mut self) -> Self {
         self.due.fault = Some(Fault::CrashAfterEffect);
         self
     }
 
-    /// The worker is frozen right before the handler starts, and loses its lease. Another worker runs the job to the end
-    /// of an attempt. Then the first worker goes on: its handler runs, too, does not know that the job is not its own, and
-    /// the attempt is [`Stale`](super::Outcome::Stale). [`Context::complete_in`](crate::Context::complete_in) refuses.
+    /// The worker is frozen right before the handler starts, and loses its lease. Another worker runs attempt 2 of the job
+    /// to its end. Then the first worker goes on: its handler runs, too, and does not know that the job is not its own.
+    /// [`Context::complete_in`](crate::Context::complete_in) refuses. So two attempts are returned for each job: 2 with its
+    /// outcome, then 1, which is [`Stale`](super::Outcome::Stale).
     ///
     /// A lost attempt counts: a job with one attempt in all is discarded, and only the frozen handler runs.
     pub fn lose_lease(mut self) -> Self {

@@ -169,8 +169,8 @@ impl<S> Context<S> {
     }
 
     /// Completes the job in the handler's own transaction, so that its other effects and the completion commit
-    /// together or not at all. `tx` is a transaction of any supported driver: see [`AnyTransaction`]. Call it last,
-    /// before the commit. Then return `Ok(())`: what the handler returns is not kept, because the job is finished by
+    /// together or not at all. `tx` is a transaction of any supported driver: see [`AnyTransaction`], and
+    /// [`BlockingConnection`](crate::postgres::BlockingConnection) for `diesel` 2. Call it last, before the commit. Then return `Ok(())`: what the handler returns is not kept, because the job is finished by
     /// then. For an output, see [`CompleteIn::output`].
     ///
     /// ```

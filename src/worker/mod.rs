@@ -33,7 +33,7 @@ mod handler;
 mod handles;
 mod in_flight;
 #[cfg(feature = "testing")]
-mod inline;
+pub(crate) mod inline;
 mod job_error;
 mod liveness;
 mod maintain;
@@ -54,9 +54,6 @@ pub use context::Context;
 pub(crate) use execute::panic_trace::is_in_attempt;
 pub use execute::retry_policy::MAX_RETRY_DELAY;
 pub use handler::DEFAULT_MAX_OUTPUT_BYTES;
-#[cfg(feature = "testing")]
-#[doc(hidden)]
-pub use inline::{Attempt, Outcome};
 #[cfg(feature = "testing")]
 pub(crate) use inline::{Due, Fault, InlineWorker, Performed};
 pub use job_error::JobError;

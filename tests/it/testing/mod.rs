@@ -1,6 +1,7 @@
 //! The testing kit, as a service uses it (CONFORMANCE 49).
 
 mod assertions;
+mod database;
 mod faults;
 mod perform;
 mod run_due;
