@@ -77,7 +77,7 @@ impl<'p> Statement<'p> {
     }
 
     /// Whether the driver may keep the statement prepared in the session.
-    #[cfg_attr(not(feature = "_drivers"), expect(dead_code, reason = "tokio-postgres keeps none"))]
+    #[cfg_attr(not(any(feature = "sqlx-0_8", feature = "sqlx-0_9")), expect(dead_code, reason = "others keep none"))]
     pub(super) fn is_prepared(&self) -> bool {
         self.is_prepared
     }

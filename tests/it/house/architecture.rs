@@ -36,7 +36,7 @@ const ARROWS: [(&str, &[&str]); 20] = [
     ("admin", &["error", "job", "postgres", "store"]),
     ("wait", &["admin", "error", "job", "postgres", "store"]),
     ("worker", &["enqueue", "error", "error_chain", "job", "observe", "postgres", "schema", "store"]),
-    ("testing", &["error", "job", "postgres", "store", "worker"]),
+    ("testing", &["error", "job", "postgres", "schema", "store", "worker"]),
     ("program", &["error_chain", "worker"]),
     ("app", &["admin", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "worker"]),
     ("bench", &["admin", "enqueue", "error", "error_chain", "job", "postgres", "program", "schema", "wait", "worker"]),
