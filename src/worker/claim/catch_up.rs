@@ -58,22 +58,13 @@ impl CatchUp {
         cost < CHEAP_SCAN && since >= PAUSE_FACTOR * cost
     }
 
-    /// Records the duration of a claim. One from the start is a scan, without the cost of each of its jobs.
-    pub fn claim_took(&self, from_start: bool, jobs: usize, time: Duration) {
-        if from_start {
-            self.scan_took(time / (1 + u32::try_from(jobs / 50).unwrap_or(u32::MAX)));
-        } else {
-            self.cursor_was_used();
-        }
-    }
-
     /// Records that a claim scanned from its cursor.
-    fn cursor_was_used(&self) {
+    pub fn cursor_was_used(&self) {
         self.is_due.store(true, Ordering::Relaxed);
     }
 
     /// Records the duration of a scan from the start or behind the cursors.
-    fn scan_took(&self, time: Duration) {
+    pub fn scan_took(&self, time: Duration) {
         self.cost_us.store(micros(time), Ordering::Relaxed);
         self.scanned_at_us.store(micros(self.began.elapsed()), Ordering::Relaxed);
     }

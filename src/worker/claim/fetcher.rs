@@ -168,16 +168,8 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
             plan.on_notify_epoch(idle_locks.notify_epoch(number), now);
         }
         if let (Some(due_ms), Some(clock)) = (pending.due_ms, &self.clock) {
-            self.poll_at_due(clock.instant_of(due_ms));
+            self.next_poll = self.next_poll.min(clock.instant_of(due_ms));
         }
-    }
-
-    /// Polls when a job becomes due. If peers hold all idle locks, they do, and only some of the others check.
-    fn poll_at_due(&mut self, at: Instant) {
-        let (peers, idle) = (self.handles.live_peers(), &self.handles.idle_locks);
-        let checks =
-            self.queues.iter_mut().enumerate().map(|(number, plan)| plan.due_check(idle.of(number), peers, at));
-        self.next_poll = checks.flatten().fold(self.next_poll, Instant::min);
     }
 
     /// Polls all queues.
@@ -267,9 +259,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
                 self.session.keep(session);
                 self.reconnect.reset();
                 self.batch.grow();
-                let from_start = planned.iter().all(|claim| claim.start.positions == Positions::START);
-                let took = began.elapsed().saturating_sub(claimed.waited);
-                self.handles.catch_up.claim_took(from_start, claimed.jobs.len(), took);
+                self.note_cost(planned, claimed.jobs.len(), began.elapsed().saturating_sub(claimed.waited));
                 self.send_events(planned, &claimed, began.elapsed());
                 for claim in planned {
                     self.queues[claim.queue].turn_waited(claimed.waited);
@@ -341,6 +331,16 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         Ok(())
     }
 
+    /// Records the duration of a scan from the start, without the cost of each job.
+    fn note_cost(&self, planned: &[PlannedClaim], jobs: usize, took: Duration) {
+        if planned.iter().all(|claim| claim.start.positions == Positions::START) {
+            let share = 1 + u32::try_from(jobs / 50).unwrap_or(u32::MAX);
+            self.handles.catch_up.scan_took(took / share);
+        } else {
+            self.handles.catch_up.cursor_was_used();
+        }
+    }
+
     /// Starts the claimed jobs and plans the next claim.
     async fn dispatch(&mut self, planned: &[PlannedClaim], claimed: Claimed, shutdown: &Shutdown) {
         let now = Instant::now();
@@ -348,7 +348,7 @@ impl<S: Send + Sync + 'static> Fetcher<S> {
         if let Some(next_due_ms) = claimed.next_due_ms {
             let ahead = Duration::try_from_secs_f64(next_due_ms.max(0.0) / 1000.0).unwrap_or(Duration::MAX);
             if ahead < Duration::from_hours(2) {
-                self.poll_at_due(now + ahead);
+                self.next_poll = self.next_poll.min(now + ahead);
             }
         }
         self.next_poll = self.unanswered.next_check().map_or(self.next_poll, |next| next.min(self.next_poll));

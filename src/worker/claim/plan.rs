@@ -74,11 +74,6 @@ impl QueuePlan {
         self.is_notified |= self.timer.on_notify(idle, peers, now);
     }
 
-    /// See [`ClaimTimer::due_check`].
-    pub fn due_check(&mut self, idle: IdleState, peers: u32, at: Instant) -> Option<Instant> {
-        self.timer.due_check(idle, peers, at)
-    }
-
     /// Claims no later than `time`.
     pub fn claim_by(&mut self, time: Instant) {
         self.timer.claim_by(time);

@@ -85,15 +85,6 @@ impl ClaimTimer {
         self.next.is_some_and(|next| next <= now)
     }
 
-    /// When to claim a job that becomes due `at` this time. None if peers do, and this worker does not check.
-    pub fn due_check(&mut self, state: IdleState, peers: u32, at: Instant) -> Option<Instant> {
-        if state != IdleState::HeldByPeer {
-            return Some(at);
-        }
-        let after = PEER_HEAD_START + PEER_HEAD_START_JITTER.mul_f64(fastrand::f64());
-        self.peer_checks.follows(peers, fastrand::f64()).then(|| at + after)
-    }
-
     /// Handles a notification of a job. Returns whether a claim follows.
     pub fn on_notify(&mut self, state: IdleState, peers: u32, now: Instant) -> bool {
         let at = if state == IdleState::HeldByPeer {
@@ -199,24 +190,6 @@ mod tests {
             (0..BUSY_AFTER).map(|_| timer.on_claim(claim(5, 1, IdleState::Holding), now)).collect();
         assert_eq!(actions.iter().filter(|action| **action == IdleLockAction::Release).count(), 1);
         assert_eq!(actions.last(), Some(&IdleLockAction::Release));
-    }
-
-    #[test]
-    fn a_due_time_is_for_the_holder_and_a_few_of_its_peers() {
-        let now = Instant::now();
-        let at = now + Duration::from_millis(100);
-        let mut timer = ClaimTimer::new(now);
-        for state in [IdleState::Holding, IdleState::Busy, IdleState::Contended, IdleState::NotListening] {
-            assert_eq!(timer.due_check(state, 60, at), Some(at));
-        }
-        let of_peer = timer.due_check(IdleState::HeldByPeer, 3, at).expect("few peers: all check");
-        assert!(of_peer >= at + PEER_HEAD_START && of_peer <= at + PEER_HEAD_START + PEER_HEAD_START_JITTER);
-        for _ in 0..20 {
-            timer.due_check(IdleState::HeldByPeer, 3, at);
-            timer.on_claim(claim(5, 0, IdleState::HeldByPeer), now);
-        }
-        let checks = (0..10_000).filter(|_| timer.due_check(IdleState::HeldByPeer, 60, at).is_some()).count();
-        assert!((200..1_000).contains(&checks), "{checks} of 10,000, about 3 of 60 are wanted");
     }
 
     #[test]
