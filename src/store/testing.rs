@@ -99,6 +99,11 @@ pub(crate) async fn drop_database(client: &Client, name: &TestDatabaseName) -> R
     Ok(client.batch_execute(&sql!("testing/drop_database").replace("{name}", name.as_str())).await?)
 }
 
+/// Drops a database that a killed test has left, unless somebody is connected to it.
+pub(crate) async fn drop_left_database(client: &Client, name: &TestDatabaseName) -> Result<(), Error> {
+    Ok(client.batch_execute(&sql!("testing/drop_left_database").replace("{name}", name.as_str())).await?)
+}
+
 /// The databases that killed tests have left.
 pub(crate) async fn left_databases(client: &Client) -> Result<Vec<TestDatabaseName>, Error> {
     let rows = client.query_typed(sql!("testing/left_databases"), &[]).await?;

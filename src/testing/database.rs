@@ -1,7 +1,7 @@
 //! A database for one test.
 //!
-//! Promises: nothing else on the server is changed. It is dropped with its handle, also if the test panics. One that a
-//! killed process has left is dropped a day later, by the next test.
+//! Promises: it is dropped with its handle, also if the test panics. One that a killed process has left is dropped a day
+//! later, by the next test, unless a session is connected to it. No other database is changed.
 
 use std::fmt;
 
@@ -10,7 +10,8 @@ use crate::postgres::{Database, with_dbname};
 use crate::schema::MigrationSet;
 use crate::store::testing::{self as store, TestDatabaseName};
 
-/// A database for one test, with the schema of the queue. Dropped at the end, whoever is connected to it.
+/// A database for one test, with the schema of the queue. Dropped at the end, with the sessions that are connected to it;
+/// those of other roles keep it, unless the role may end them.
 ///
 /// ```no_run
 /// # use postrider::{Database, Worker};
@@ -43,8 +44,8 @@ impl TestDatabase {
         let database = Database::from_url(&url)?;
         let client = store::open_admin(&server).await?;
         for left in store::left_databases(&client).await? {
-            // Another test may have dropped it first.
-            if let Err(error) = store::drop_database(&client, &left).await {
+            // Another test may have dropped it first, or a session is connected to it.
+            if let Err(error) = store::drop_left_database(&client, &left).await {
                 tracing::debug!(%error, database = left.as_str(), "a database that a test has left was not dropped");
             }
         }
@@ -84,8 +85,11 @@ impl Drop for TestDatabase {
                 .map_err(|error| Error::connect(error.to_string()).caused_by(error))?;
             runtime.block_on(async { store::drop_database(&store::open_admin(&server).await?, &name).await })
         });
-        if !matches!(dropping.join(), Ok(Ok(()))) {
-            tracing::warn!(database = self.name.as_str(), "the database of a test was not dropped");
-        }
+        let problem = match dropping.join() {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => "the thread panicked".to_owned(),
+        };
+        tracing::warn!(problem, database = self.name.as_str(), "the database of a test was not dropped");
     }
 }

@@ -97,9 +97,8 @@ impl Savepoint {
         // Before the answer: once it is released, a rollback to it would fail, and with it the whole transaction.
         self.is_over.store(true, Ordering::Relaxed);
         let released = statements::release_savepoint(&self).await;
-        if released.is_err() {
-            statements::roll_back_to_savepoint(&self).await?;
-        }
+        // Then the drop rolls back to it.
+        self.is_over.store(released.is_ok(), Ordering::Relaxed);
         released
     }
 

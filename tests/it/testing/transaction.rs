@@ -166,15 +166,14 @@ async fn a_lent_transaction_of_a_running_worker_is_kept_only_if_it_is_committed(
     running.await.unwrap().unwrap();
 }
 
-/// Sleeps in the database for ten minutes, or not at all.
+/// Writes, and then does not end by itself.
 #[derive(Debug, Serialize, Deserialize)]
-struct Sleep {
-    minutes: i32,
-}
+struct WriteAndHang {}
 
-impl Job for Sleep {
-    const KIND: &'static str = "sleep";
-    const TIMEOUT: Option<Duration> = Some(Duration::from_millis(300));
+impl Job for WriteAndHang {
+    const KIND: &'static str = "write_and_hang";
+    /// Long enough for the write, on any machine.
+    const TIMEOUT: Option<Duration> = Some(Duration::from_secs(5));
     const MAX_ATTEMPTS: Option<u32> = Some(1);
 }
 
@@ -182,21 +181,25 @@ impl Job for Sleep {
 async fn a_lent_transaction_is_rolled_back_and_its_connection_free_after_a_timeout_in_a_statement() {
     let db = with_table().await;
     let client = db.connect().await;
-    let worker = Worker::new(db.another_pool().with_pool_size(1), Log::default()).queue("default", 1).handle(
-        |job: Sleep, cx: Context<Log>| async move {
+    let log = Log::default();
+    let worker = Worker::new(db.another_pool().with_pool_size(1), log.clone())
+        .queue("default", 1)
+        .handle(|_: WriteAndHang, cx: Context<Log>| async move {
             let tx = cx.begin().await?;
-            tx.execute(EFFECT, &[&job.minutes.to_string()]).await?;
-            tx.execute("SELECT pg_sleep(60 * $1::float8)", &[&f64::from(job.minutes)]).await?;
+            tx.execute(EFFECT, &[&"slow"]).await?;
+            cx.state().say("written");
+            tx.batch_execute("SELECT pg_sleep(600)").await?;
             tx.commit().await?;
             Ok(())
-        },
-    );
-    let slow = enqueue(&client, &Sleep { minutes: 10 }).await.unwrap().id;
-    let quick = enqueue(&client, &Sleep { minutes: 0 }).max_attempts(25).await.unwrap().id;
+        })
+        .handle(write);
+    let slow = enqueue(&client, &WriteAndHang {}).await.unwrap().id;
+    let quick = enqueue(&client, &named("quick", End::Commit)).max_attempts(25).await.unwrap().id;
     let shutdown = Shutdown::new();
     let running = tokio::spawn(worker.run(shutdown.clone()));
     let timed_out = job_becomes(&client, slow, State::Discarded).await;
     assert!(timed_out.error.is_some_and(|error| error.starts_with("timed out")));
+    assert_eq!(log.take(), ["written"]);
     job_becomes(&client, quick, State::Completed).await;
     assert_eq!(number(&client, EFFECTS).await, 1);
     shutdown.begin();
@@ -210,24 +213,22 @@ async fn a_part_that_outlasts_its_attempt_undoes_nothing_and_later_ones_are_refu
     let blocking = Worker::new(db.another_pool(), Log::default())
         .queue("default", 1)
         .blocking_threads(2)
-        .handle_blocking(|job: Sleep, cx: Context<Log>| {
+        .handle_blocking(|_: WriteAndHang, cx: Context<Log>| {
             let runtime = tokio::runtime::Handle::current();
             let tx = runtime.block_on(cx.begin())?;
-            runtime.block_on(tx.execute(EFFECT, &[&job.minutes.to_string()]))?;
-            if job.minutes == 0 {
-                return Ok(runtime.block_on(tx.commit())?);
-            }
+            runtime.block_on(tx.execute(EFFECT, &[&"slow"]))?;
             while !matches!(runtime.block_on(cx.begin()), Err(Error::Stale(_))) {
                 std::thread::sleep(Duration::from_millis(5));
             }
             cx.state().say("the attempt is over");
             drop(tx);
             Ok(())
-        });
+        })
+        .handle(write);
     let worker = TestWorker::new(blocking).unwrap();
     let tx = worker.begin().await.unwrap();
-    enqueue(&tx, &Sleep { minutes: 10 }).await.unwrap();
-    enqueue(&tx, &Sleep { minutes: 0 }).await.unwrap();
+    enqueue(&tx, &WriteAndHang {}).await.unwrap();
+    enqueue(&tx, &named("quick", End::Commit)).await.unwrap();
     let ran = worker.run_due_in(&tx, Duration::ZERO).await.unwrap();
     assert_eq!(brief(&ran), "1 discarded, 1 completed");
     assert_eq!(worker.state().take(), ["the attempt is over"]);
