@@ -1,0 +1,2 @@
+-- Not by force: whoever has connected since goes on.
+DROP DATABASE IF EXISTS {name}
