@@ -50,6 +50,8 @@ impl Producer {
         within("the producer stops", RECOVERY, self.producing).await.expect("no panic");
         let acknowledged = std::mem::take(&mut *self.acknowledged.lock().unwrap());
         let client = db.connect().await;
+        // A read of a serializable database could be cancelled because of the workers' writes.
+        client.batch_execute("SET default_transaction_isolation = 'read committed'").await.expect("a setting");
         all_finished_once(&client, &acknowledged).await;
     }
 
